@@ -1,0 +1,1 @@
+"""Burnish: from labelled rows to a model you can defend."""

@@ -1,0 +1,271 @@
+"""burnish init, burnish run: the first command and the whole circle."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from burnish.cli import say
+from burnish.cli.edge import make_edge
+from burnish.cli.options import (
+    HERE,
+    BaseOption,
+    EpochsOption,
+    JsonOption,
+    MethodOption,
+    ProjectOption,
+    RateOption,
+    SeedOption,
+    TokensOption,
+)
+from burnish.errors import EXIT_DONE, EXIT_GATE, fail
+
+if TYPE_CHECKING:
+    from burnish.lifecycle import Outcome, Project
+    from burnish.records.recipe import Recipe
+
+# Rows that init looks at: enough to see every label of a hundred, read in well under a second.
+_LOOKED_AT_ROWS = 20_000
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this group's commands on the app."""
+    app.command()(init)
+    app.command()(run)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="Labelled rows: CSV, TSV, JSONL, JSON or Parquet.")],
+    test: Annotated[Path | None, typer.Option(help="A test file to honour as it is.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="A validation file to honour as it is.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="classification, multilabel or sentiment.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The task's name.")] = None,
+    project: ProjectOption = HERE,
+    force: Annotated[bool, typer.Option(help="Replace an existing task.toml.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a file of labelled rows and propose task.toml."""
+    from burnish.data.read import read_rows, sniff
+    from burnish.data.rows import Row
+    from burnish.records.task import DataFiles
+    from burnish.tasks.load import load_task
+    from burnish.tasks.propose import propose
+    from burnish.tasks.write import write_task
+
+    target = project / "task.toml"
+    if target.exists() and not force:
+        raise fail(
+            "task-exists",
+            "there is a task.toml already",
+            where=str(target),
+            expected="a folder without one",
+            fix="edit it, or replace it: burnish init --force FILE",
+        )
+    facts = sniff(file)
+    rows = [row.fields for row in islice(read_rows(file), _LOOKED_AT_ROWS) if isinstance(row, Row)]
+    for other in (test, validation):
+        if other is not None:
+            sniff(other)
+            read = islice(read_rows(other), _LOOKED_AT_ROWS)
+            rows += [row.fields for row in read if isinstance(row, Row)]
+    files = DataFiles(
+        train=(_relative(file, project),),
+        validation=(_relative(validation, project),) if validation else (),
+        test=(_relative(test, project),) if test else (),
+    )
+    proposals = propose(facts.columns, rows, name=name or _name(file), files=files, kind=kind)
+    task = proposals[0].task
+    write_task(task, target)
+    load_task(target)
+    if as_json:
+        say.as_json(
+            [
+                {"score": one.score, "because": one.because, "task": one.task.model_dump(mode="json")}
+                for one in proposals
+            ]
+        )
+        return
+    say.result(f"{file.name}: {len(rows)} rows, columns {', '.join(facts.columns)}")
+    say.result(f"kind      {task.kind}: {proposals[0].because}")
+    say.result(f"inputs    {', '.join(task.inputs)}")
+    shown = ", ".join(task.label_names[:12]) + (" ..." if len(task.labels) > 12 else "")
+    say.result(f"label     {task.label}: {len(task.labels)} labels ({shown})")
+    if task.group:
+        say.result(f"group     {task.group}: its rows stay in one split")
+    say.result(f"metric    {task.primary_metric}")
+    for other in proposals[1:]:
+        say.result(f"or        --kind {other.task.kind}: {other.because}")
+    say.result(f"wrote     {target}")
+    say.result("next: look at task.toml, then burnish data check, then burnish run")
+
+
+def run(
+    project: ProjectOption = HERE,
+    base: BaseOption = None,
+    method: MethodOption = None,
+    epochs: EpochsOption = None,
+    learning_rate: RateOption = None,
+    max_tokens: TokensOption = None,
+    seed: SeedOption = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would happen and stop.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Check, split, train, compare with baselines, evaluate, decide, gate, bundle: the whole circle.
+
+    The same command again continues where it stopped. Exit code 3: a gate said no.
+    """
+    from burnish import lifecycle
+
+    opened = lifecycle.open_project(project)
+    recipe = recipe_of(
+        project,
+        base=base,
+        method=method,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    if dry_run:
+        return _plan(opened, recipe, as_json=as_json)
+    outcome = lifecycle.circle(opened, recipe, make_edge())
+    if as_json:
+        say.as_json(_summary(outcome))
+    else:
+        _tell(outcome)
+    return EXIT_DONE if outcome.report.verdict == "passed" else EXIT_GATE
+
+
+def recipe_of(
+    project: Path,
+    *,
+    base: str | None,
+    method: str | None,
+    epochs: int | None,
+    learning_rate: float | None,
+    max_tokens: int | None,
+    seed: int | None,
+) -> Recipe:
+    """recipe.toml of the project with the command line's values on top."""
+    from burnish.train.recipe_file import FILE_NAME, load_recipe
+
+    overrides = {
+        "base": base,
+        "method": method,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "max_tokens": max_tokens,
+        "seed": seed,
+    }
+    return load_recipe(project / FILE_NAME, overrides=overrides)
+
+
+def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
+    from burnish import lifecycle
+
+    read, issues = lifecycle.check_data(opened)
+    rows = sum(len(examples) for examples in read.examples.values())
+    if as_json:
+        say.as_json(
+            {
+                "task": opened.task.name,
+                "rows": rows,
+                "rejected": len(read.rejections),
+                "issues": [issue.model_dump(mode="json") for issue in issues],
+                "recipe": recipe.model_dump(mode="json"),
+            }
+        )
+        return EXIT_DONE
+    say.result(f"task {opened.task.name}: {rows} rows usable, {len(read.rejections)} rejected")
+    say.result(f"would fine-tune {recipe.base} ({recipe.method}) for at most {recipe.epochs} epochs")
+    say.result("would compare it with majority, tfidf, centroid and knn on the same test rows")
+    say.result("nothing was written; next: burnish run")
+    return EXIT_DONE
+
+
+def _tell(outcome: Outcome) -> None:
+    decision = outcome.proof.decision
+    dataset = outcome.prepared.dataset
+    counts = ", ".join(f"{count.rows} {count.split}" for count in dataset.counts)
+    rejected = sum(dataset.rejected.values())
+    say.result(f"dataset  {dataset.id}: {counts}; {rejected} rows set aside")
+    for issue in dataset.issues:
+        if issue.severity != "note":
+            say.result(f"  {issue.severity}: {issue.what}")
+    say.result()
+    say.table(
+        ["candidate", outcome.report.primary_metric, "95% interval", "ms a row", "MB", "built in s"],
+        [
+            [
+                one.title,
+                f"{one.quality.value:.3f}",
+                "" if one.quality.low is None else f"{one.quality.low:.3f}-{one.quality.high:.3f}",
+                f"{one.latency_ms:.1f}",
+                f"{one.memory_bytes / 1e6:.1f}",
+                f"{one.build_seconds:.1f}",
+            ]
+            for one in decision.candidates
+        ],
+    )
+    say.result()
+    say.result(decision.sentence)
+    for gate in outcome.report.gates:
+        mark = "passed" if gate.passed else "FAILED"
+        say.result(f"gate {mark}: {gate.gate} ({gate.found})")
+    say.result(f"verdict  {outcome.report.verdict}")
+    say.result(f"report   {_shown(outcome.report_path)}")
+    for name, version in outcome.shadows.items():
+        say.result(f"shadow   {version.version} ({name})")
+    chosen = outcome.shadows.get(decision.recommendation)
+    if chosen is None and outcome.shadows:
+        chosen = next(iter(outcome.shadows.values()))
+    if chosen is not None:
+        say.result(f"next: burnish promote {chosen.version} && burnish serve")
+    else:
+        say.result("next: open the report; a model that fails its gates cannot be promoted")
+
+
+def _summary(outcome: Outcome) -> dict[str, object]:
+    return {
+        "dataset": outcome.prepared.dataset.model_dump(mode="json"),
+        "run": outcome.run.model_dump(mode="json"),
+        "report": outcome.report.model_dump(mode="json"),
+        "decision": outcome.proof.decision.model_dump(mode="json"),
+        "report_path": str(outcome.report_path),
+        "shadows": {
+            name: one.model_dump(mode="json") for name, one in outcome.shadows.items()
+        },
+    }
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def _relative(path: Path, project: Path) -> str:
+    return Path(os.path.relpath(path, project)).as_posix()
+
+
+def _name(file: Path) -> str:
+    """The file's name as a task name; the folder's for names that say nothing.
+
+    Example:
+        >>> _name(Path("Support Tickets.csv")), _name(Path("spam/train.csv"))
+        ('support-tickets', 'spam')
+    """
+    import re
+
+    stem = file.stem
+    if stem.lower() in {"train", "data", "rows", "dataset", "test", "all"} and file.parent.name:
+        stem = file.parent.name
+    cleaned = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
+    return cleaned[:64] or "task"

@@ -1,0 +1,133 @@
+"""burnish promote, rollback, deployments, serve: what answers, and who said so."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from burnish.cli import say
+from burnish.cli.edge import make_edge
+from burnish.cli.options import HERE, JsonOption, ProjectOption
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this group's commands on the app."""
+    app.command()(promote)
+    app.command()(rollback)
+    app.command()(deployments)
+    app.command()(serve)
+
+
+def promote(
+    version: Annotated[
+        str | None, typer.Argument(help="The version; without it the newest in shadow.")
+    ] = None,
+    because: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    force: Annotated[
+        bool, typer.Option(help="Promote although a gate failed; needs --because.")
+    ] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version live after verifying its bytes and golden rows; running servers follow."""
+    from burnish import lifecycle
+
+    edge = make_edge()
+    found = lifecycle.promote_version(lifecycle.open_project(project), version, edge, because=because, force=force)
+    if as_json:
+        say.as_json(found.model_dump(mode="json"))
+        return
+    replaced = f" in place of {found.replaces}" if found.replaces else ""
+    say.result(f"{found.version} is live{replaced} (report {found.report_id}, by {found.by})")
+    say.result("next: burnish serve")
+
+
+def rollback(
+    because: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the version before the live one answer again."""
+    from burnish import lifecycle
+
+    found = lifecycle.roll_back(lifecycle.open_project(project), make_edge(), because=because)
+    if as_json:
+        say.as_json(found.model_dump(mode="json"))
+        return
+    say.result(f"{found.version} is live again in place of {found.replaces}")
+
+
+def deployments(
+    history: Annotated[bool, typer.Option(help="Every promotion and rollback in order.")] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """What is live, in shadow and retired: who, when, on which evidence."""
+    from burnish import lifecycle
+    from burnish.deploy import deployments as book
+    from burnish.store.ledger import open_ledger
+
+    opened = lifecycle.open_project(project)
+    ledger = open_ledger(opened.workspace.ledger_path)
+    read = book.history if history else book.deployments
+    found = read(ledger, opened.task.name)
+    if as_json:
+        say.as_json([one.model_dump(mode="json") for one in found])
+        return
+    if not found:
+        say.result("nothing deployed yet; next: burnish run")
+        return
+    say.table(
+        ["version", "stage", "engine", "by", "at", "report", "because"],
+        [
+            [one.version, one.stage, one.engine, one.by, one.at, one.report_id, one.because]
+            for one in found
+        ],
+    )
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name clients may call the server by.")
+    ] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Answer over HTTP until Ctrl-C or SIGTERM; follows promotions and rollbacks while running."""
+    from burnish import lifecycle
+
+    import signal
+
+    from burnish.serve.app import serve as serve_app
+    from burnish.serve.app import token_of
+    from burnish.serve.settings import ServeSettings
+
+    opened = lifecycle.open_project(project)
+    token = token_of(opened.workspace)
+    settings = ServeSettings(
+        workspace=opened.workspace,
+        task_name=opened.task.name,
+        token=token,
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+    )
+    # the server drains on SIGTERM by itself
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def announce(address: str) -> None:
+        columns = ", ".join(f'"{name}": "..."' for name in opened.task.inputs)
+        say.result(f"serving {opened.task.name} on {address}")
+        say.result(f"token in {opened.workspace.token_path}")
+        say.result(
+            f'try: curl -s {address}/v1/predictions -H "Authorization: Bearer $(cat '
+            f"{opened.workspace.token_path})\" -H 'Content-Type: application/json' "
+            f"-d '{{\"inputs\": {{{columns}}}}}'"
+        )
+        import sys
+
+        sys.stdout.flush()
+
+    serve_app(settings, announce=announce)

@@ -1,0 +1,66 @@
+"""burnish predict: a file of rows answered by the live model, on the server's own path."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from burnish.cli import say
+from burnish.cli.options import HERE, ProjectOption
+from burnish.errors import fail
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this group's commands on the app."""
+    app.command()(predict)
+
+
+def predict(
+    file: Annotated[Path, typer.Argument(help="Rows with the task's input columns.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the answers go; .csv or .jsonl.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Another version than the live one.")] = None,
+    probabilities: Annotated[bool, typer.Option(help="One column per label.")] = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Answer every row of a file, any size; rows that cannot be read stand in the output with the reason."""
+    from burnish import lifecycle
+    from burnish.data.read import read_rows, sniff
+    from burnish.deploy.batch import predict_file
+    from burnish.store.durable import replacing
+
+    opened = lifecycle.open_project(project)
+    facts = sniff(file)
+    missing = [name for name in opened.task.inputs if name not in facts.columns]
+    if missing:
+        raise fail(
+            "column-missing",
+            f"{file.name} has no column {', '.join(missing)}",
+            where=file.name,
+            expected=f"the columns {', '.join(opened.task.inputs)}",
+            fix="rename the file's column, or change inputs in task.toml",
+        )
+    found, deployment = lifecycle.open_version(opened, version)
+    form = "jsonl" if output is not None and output.suffix in (".jsonl", ".ndjson") else "csv"
+    target = nullcontext(sys.stdout) if output is None else replacing(output)
+    with target as out:
+        result = predict_file(
+            found.fitted,
+            found.task,
+            read_rows(file, facts=facts),
+            out,
+            version=deployment.version,
+            form=form,
+            probabilities=probabilities,
+        )
+    say.progress(
+        f"{result.rows} rows: {result.answered} answered by {deployment.version}, "
+        f"{result.refused} refused, {result.truncated} cut to the model's length"
+    )
+    if output is not None:
+        say.progress(f"wrote {output}")

@@ -1,0 +1,137 @@
+"""burnish train, evaluate, decide: the middle of the circle, one stage at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from burnish.cli import say
+from burnish.cli.circle import recipe_of
+from burnish.cli.edge import make_edge
+from burnish.cli.options import (
+    HERE,
+    BaseOption,
+    EpochsOption,
+    JsonOption,
+    MethodOption,
+    ProjectOption,
+    RateOption,
+    SeedOption,
+    TokensOption,
+)
+from burnish.errors import EXIT_DONE, EXIT_GATE
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put this group's commands on the app."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(decide)
+
+
+def train(
+    project: ProjectOption = HERE,
+    base: BaseOption = None,
+    method: MethodOption = None,
+    epochs: EpochsOption = None,
+    learning_rate: RateOption = None,
+    max_tokens: TokensOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fine-tune, or continue a training that was stopped."""
+    from burnish import lifecycle
+
+    opened = lifecycle.open_project(project)
+    recipe = recipe_of(
+        project,
+        base=base,
+        method=method,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    edge = make_edge()
+    prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+    model = lifecycle.fetch(opened, prepared, recipe, edge)
+    run = lifecycle.train(opened, prepared, recipe, edge, base=model)
+    if as_json:
+        say.as_json(run.model_dump(mode="json"))
+        return
+    say.result(f"run {run.id}: best {opened.task.primary_metric} on validation "
+               f"{run.best_validation:.4f} at step {run.best_step} of {run.steps}")  # fmt: skip
+    say.result(f"weights {run.weights_sha256}")
+    say.result(f"next: burnish evaluate {run.id}")
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="The run's id, or its first characters.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure a run on the test rows beside every baseline; judge the gates. Exit code 3: a gate said no."""
+    from burnish import lifecycle
+    from burnish.decide.decision import TUNED
+
+    opened = lifecycle.open_project(project)
+    edge = make_edge()
+    found = lifecycle.read_run(opened, run)
+    prepared = lifecycle.prepare(opened, edge, recipe=found.recipe)
+    base = lifecycle.fetch(opened, prepared, found.recipe, edge)
+    proof = lifecycle.prove(opened, prepared, found.recipe, edge, base=base, run=found)
+    path = lifecycle.write_reports(opened, prepared, proof=proof, run=found)
+    report = proof.reports[TUNED]
+    if as_json:
+        say.as_json(report.model_dump(mode="json"))
+    else:
+        say.table(
+            ["measure", "value", "95% interval", "n"],
+            [
+                [
+                    one.name,
+                    f"{one.value:.4f}",
+                    "" if one.low is None else f"{one.low:.4f}-{one.high:.4f}",
+                    str(one.n),
+                ]
+                for one in report.measures
+            ],
+        )
+        say.result(proof.decision.sentence)
+        for gate in report.gates:
+            say.result(f"gate {'passed' if gate.passed else 'FAILED'}: {gate.gate} ({gate.found})")
+        say.result(f"report {path}")
+    return EXIT_DONE if report.verdict == "passed" else EXIT_GATE
+
+
+def decide(
+    project: ProjectOption = HERE,
+    base: BaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what exists without training: majority, TF-IDF, centroid and nearest neighbours."""
+    from burnish import lifecycle
+
+    opened = lifecycle.open_project(project)
+    recipe = recipe_of(
+        project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
+    )
+    edge = make_edge()
+    prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+    model = lifecycle.fetch(opened, prepared, recipe, edge)
+    proof = lifecycle.prove(opened, prepared, recipe, edge, base=model, run=None)
+    if as_json:
+        say.as_json(proof.decision.model_dump(mode="json"))
+        return
+    path = lifecycle.write_reports(opened, prepared, proof=proof, run=None)
+    say.table(
+        ["candidate", opened.task.primary_metric, "ms a row", "explains"],
+        [
+            [one.title, f"{one.quality.value:.3f}", f"{one.latency_ms:.1f}", one.explains]
+            for one in proof.decision.candidates
+        ],
+    )
+    say.result(proof.decision.sentence)
+    say.result(f"report {path}")
+    say.result("next: burnish run measures whether fine-tuning adds to that")

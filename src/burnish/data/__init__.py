@@ -1,0 +1,1 @@
+"""What do we have? Rows become Examples, Examples a Dataset."""

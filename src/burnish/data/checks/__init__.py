@@ -1,0 +1,1 @@
+"""One file per check behind the door data/check.py."""

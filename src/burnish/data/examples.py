@@ -1,0 +1,233 @@
+"""Rows become Examples: every row of the task's files is used or rejected, and the ledger says which."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from burnish.data.read import FileFacts, Row, read_rows, sha256_of, sniff
+from burnish.errors import BurnishError, Problem, fail
+from burnish.records.dataset import DataFile, Issue, Rejection
+from burnish.records.example import SPLITS, Example, Source, Split, input_id, row_id
+from burnish.records.label import Label
+from burnish.records.task import DataFiles, Task
+from burnish.tasks.kind import kind_of
+from burnish.tasks.load import check_columns
+
+# Beyond this share of unknown labels the task or the column is wrong, not the rows.
+UNKNOWN_LABELS_FRACTION = 0.10
+LISTED_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Everything the files said. rows_in == examples of all splits + rejections, always.
+
+    `examples` has the key "train" for the rows Burnish may split, and "validation" and "test" where
+    the task names files for them: those are honoured as published.
+    """
+
+    examples: Mapping[Split, tuple[Example, ...]]
+    rejections: tuple[Rejection, ...]
+    files: tuple[DataFile, ...]
+    rows_in: int
+    issues: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    name: str
+    split: Split
+    facts: FileFacts
+
+
+def read_examples(task: Task, root: Path) -> ReadResult:
+    """Read the task's files, paths being relative to `root` (the folder of task.toml).
+
+    All files are looked at before the first is read, and all their problems are raised at once.
+
+    Raises: task-no-data, label-unknown (beyond a tenth of the rows), no-rows-used, and the codes of
+        read_rows and check_columns.
+    """
+    examples: dict[Split, list[Example]] = {}
+    rejections: list[Rejection] = []
+    labels: dict[str, Label | Problem] = {}
+    unknown: Counter[tuple[str, str]] = Counter()
+    files: list[DataFile] = []
+    issues: list[Issue] = []
+    rows_in = 0
+    for file in _look(task, root):
+        before = rows_in
+        used = examples.setdefault(file.split, [])
+        for record in read_rows(file.path, name=file.name, facts=file.facts):
+            rows_in += 1
+            if isinstance(record, Rejection):
+                rejections.append(record)
+                continue
+            found = to_example(task, record, labels=labels)
+            if isinstance(found, Example):
+                used.append(found)
+                continue
+            rejections.append(found)
+            if found.reason == "label-unknown":
+                unknown[file.name, _label_cell(task, record)] += 1
+        issues.extend(file.facts.issues)
+        files.append(
+            DataFile(
+                name=file.name,
+                sha256=sha256_of(file.path, name=file.name),
+                encoding=file.facts.encoding,
+                rows=rows_in - before,
+                split=file.split,
+            )
+        )
+    _refuse_unknown_labels(task, unknown, labels, rows_in=rows_in)
+    if not any(examples.values()):
+        raise _nothing_used(rejections)
+    return ReadResult(
+        examples={split: tuple(examples[split]) for split in SPLITS if split in examples},
+        rejections=tuple(rejections),
+        files=tuple(files),
+        rows_in=rows_in,
+        issues=tuple(issues),
+    )
+
+
+def to_example(
+    task: Task, row: Row, *, labels: dict[str, Label | Problem] | None = None
+) -> Example | Rejection:
+    """One row as an Example, or why it is none: empty-text, empty-label, label-unknown, label-shape.
+
+    `labels` remembers what each cell means from row to row: finding the nearest name is slow.
+    """
+    inputs = {name: row.fields.get(name, "") for name in task.inputs}
+    if not any(text.strip() for text in inputs.values()):
+        columns = " and ".join(f'"{name}"' for name in task.inputs)
+        return Rejection(where=row.where, reason="empty-text", detail=f"nothing in {columns}")
+    cell = _label_cell(task, row)
+    kind = kind_of(task)
+    known = {} if labels is None else labels
+    if cell not in known:
+        known[cell] = kind.parse(task, cell)
+    label = known[cell]
+    if isinstance(label, Problem):
+        if not cell.strip():
+            detail = f'nothing in "{task.label}"'
+            return Rejection(where=row.where, reason="empty-label", detail=detail)
+        near = f', nearest "{label.nearest}"' if label.nearest else ""
+        return Rejection(where=row.where, reason="label-unknown", detail=f'"{cell}"{near}')
+    example = Example(
+        row_id=row_id(where=row.where, inputs=inputs, label=cell),
+        input_id=input_id(inputs),
+        inputs=inputs,
+        label=label,
+        source=Source(where=row.where),
+        group=(row.fields.get(task.group) or None) if task.group else None,
+        columns={
+            name: value
+            for name, value in row.fields.items()
+            if name != task.label and name not in inputs
+        },
+    )
+    problems = kind.check(task, example)
+    if problems:
+        return Rejection(where=row.where, reason=problems[0].code, detail=problems[0].what)
+    return example
+
+
+def _look(task: Task, root: Path) -> list[_File]:
+    """Every file of the task with its facts.
+
+    Raises: BurnishError with the problems of all files at once.
+    """
+    if task.data is None or not task.data.train:
+        raise fail(
+            "task-no-data",
+            "the task names no files to read",
+            where="task.toml",
+            expected='[data] train = ["FILE"]',
+            fix="add the file's name under [data] in task.toml",
+        )
+    found: list[_File] = []
+    problems: list[Problem] = []
+    for split, name in _names(task):
+        path = root / name
+        # an absolute path would carry the machine's layout into the dataset
+        called = path.name if Path(name).is_absolute() else name
+        try:
+            facts = sniff(path, name=called)
+        except BurnishError as error:
+            problems.extend(error.problems)
+            continue
+        problems.extend(check_columns(task, root / "task.toml", facts.columns, file=called))
+        found.append(_File(path, called, split, facts))
+    if problems:
+        raise BurnishError(tuple(problems))
+    return found
+
+
+def _names(task: Task) -> list[tuple[Split, str]]:
+    data = task.data or DataFiles(train=())
+    named: dict[Split, tuple[str, ...]] = {
+        "train": data.train,
+        "validation": data.validation,
+        "test": data.test,
+    }
+    return [(split, name) for split, names in named.items() for name in names]
+
+
+def _label_cell(task: Task, row: Row) -> str:
+    """The label as the kind reads it; a JSON list of labels becomes a cell with separators."""
+    cell = row.fields.get(task.label, "")
+    if task.kind == "multilabel" and cell.startswith("["):
+        try:
+            names = json.loads(cell)
+        except (ValueError, RecursionError):
+            return cell
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return task.separator.join(names)
+    return cell
+
+
+def _refuse_unknown_labels(
+    task: Task,
+    unknown: Counter[tuple[str, str]],
+    labels: Mapping[str, Label | Problem],
+    *,
+    rows_in: int,
+) -> None:
+    rows = unknown.total()
+    if rows <= rows_in * UNKNOWN_LABELS_FRACTION:
+        return
+    problems = [
+        Problem(
+            code="label-unknown",
+            what=f"{rows} of {rows_in} rows hold labels that the task does not know "
+            f"({len(unknown)} spellings)",
+            where=f'column "{task.label}"',
+            expected=f"at most {UNKNOWN_LABELS_FRACTION:.0%}, to be set aside row by row",
+            fix="correct label or [[labels]] in task.toml",
+        )
+    ]
+    for (file, cell), count in unknown.most_common(LISTED_PROBLEMS):
+        problem = labels[cell]
+        if isinstance(problem, Problem):
+            what = f"{problem.what.rstrip('.')} in {count} rows"
+            problems.append(replace(problem, what=what, where=f'{file}, column "{task.label}"'))
+    raise BurnishError(tuple(problems))
+
+
+def _nothing_used(rejections: Sequence[Rejection]) -> BurnishError:
+    reasons = Counter(rejection.reason for rejection in rejections)
+    listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return fail(
+        "no-rows-used",
+        f"every row was rejected: {listed}",
+        where=rejections[0].where if rejections else "",
+        expected="rows with a text and a label",
+        fix="look at the first rows: are the columns named right in task.toml?",
+    )

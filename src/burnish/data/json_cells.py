@@ -1,0 +1,89 @@
+"""JSON objects as rows of text: every value keeps the spelling it has in the file."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+from burnish.data.rows import Row, make_row
+from burnish.records.dataset import Rejection
+
+
+class _Number(str):
+    """A number's digits as written, told apart from a string that looks like one."""
+
+    __slots__ = ()
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'the key "{twice}" stands twice in one object')
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_Number,
+    parse_float=_Number,
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_object,
+)
+
+
+def parse_object(text: str, *, where: str) -> Row | Rejection:
+    """One JSON object as a row.
+
+    Strings stay as they are, numbers keep their digits ("007" cannot be a JSON number, 1e5 stays
+    "1e5"), true and false keep their spelling, null is the empty cell, lists and objects are their
+    compact JSON.
+
+    Example:
+        >>> parse_object('{"a": "NA", "n": 1.50, "x": null, "l": ["p", 2]}', where="t:1").fields
+        {'a': 'NA', 'n': '1.50', 'x': '', 'l': '["p",2]'}
+        >>> parse_object('{"a": ', where="t:2").reason
+        'broken-json'
+    """
+    try:
+        found = _DECODER.decode(text.strip(" \t\r\n"))
+        if not isinstance(found, dict):
+            detail = f"a JSON {_kind(found)}, not an object with columns"
+            return Rejection(where=where, reason="not-an-object", detail=detail)
+        cells = [_cell(value) for value in found.values()]
+    except ValueError as error:
+        return Rejection(where=where, reason="broken-json", detail=str(error))
+    except RecursionError:
+        return Rejection(where=where, reason="broken-json", detail="nested too deeply")
+    return make_row(where, list(found), cells)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else _spell(value)
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_quote(k)}:{_spell(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_spell, value)) + "]"
+    return _quote(value)
+
+
+def _quote(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, _Number):
+        return "number"
+    names = {str: "string", bool: "boolean", list: "list", type(None): "null"}
+    return names.get(type(value), "value")

@@ -1,0 +1,1 @@
+"""One file per file format behind the door data/read.py."""

@@ -1,0 +1,139 @@
+"""A JSON list of objects, read one element at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from burnish.data.decode import detect, open_text
+from burnish.data.json_cells import parse_object
+from burnish.data.rows import FileFacts, Row, columns_among
+from burnish.errors import BurnishError, fail
+from burnish.records.dataset import Rejection
+
+CHUNK_CHARACTERS = 1 << 16
+SAMPLE_RECORDS = 1000
+# Inside a list only these decide where an element ends: a whole string, a bracket or a comma.
+# A string cut off by the chunk's end matches as a bare quote, and the scan waits for more.
+_MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_BLANK = " \t\r\n"
+
+
+def sniff(path: Path, *, name: str) -> FileFacts:
+    """Encoding and columns: the keys of the first 1,000 objects, in order of appearance.
+
+    Raises: file-binary, encoding-unclear, json-not-a-list, json-unclosed, file-no-rows.
+    """
+    decoding = detect(path, name=name)
+    facts = FileFacts(columns=(), encoding=decoding.encoding, issues=decoding.issues)
+    columns = columns_among(islice(rows(path, name=name, facts=facts), SAMPLE_RECORDS))
+    if not columns:
+        raise fail(
+            "file-no-rows",
+            "the list holds no object with columns",
+            where=name,
+            expected='a list such as [{"text": "...", "label": "..."}]',
+            fix="check the export",
+        )
+    return FileFacts(columns=columns, encoding=decoding.encoding, issues=decoding.issues)
+
+
+def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection]:
+    """Every element of the list, as a row or a rejection, with the line it starts on.
+
+    A damaged element costs only itself. Where the list itself is broken (it never closes, a bracket
+    too many) nobody can tell how many rows are missing, so the file is refused.
+
+    Raises: json-not-a-list, json-unclosed.
+    """
+    with open_text(path, encoding=facts.encoding or "utf-8", newline="") as handle:
+        for line, text in _elements(handle, name=name):
+            yield parse_object(text, where=f"{name}:{line}")
+
+
+def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
+    """(first line, text) of every element between the outermost brackets."""
+    text, line = _opening(handle, name=name)
+    start = position = depth = 0
+    commas = 0
+    while True:
+        match = _MARKS.search(text, position)
+        if match is None or match.group() == '"':
+            # as much again as is waiting: a string of any length is scanned twice, not once a chunk
+            more = handle.read(max(CHUNK_CHARACTERS, len(text) - start))
+            if not more:
+                raise _unclosed(name, line=line)
+            position = (match.start() if match else len(text)) - start
+            text, start = text[start:] + more, 0
+            continue
+        position, mark = match.end(), match.group()
+        if mark in "[{":
+            depth += 1
+        elif mark in "}]" and depth:
+            depth -= 1
+        elif mark == "}":
+            raise _unclosed(name, line=line + _newlines(text[start:position]))
+        elif mark in ",]":
+            element = text[start : match.start()]
+            stripped = element.lstrip(_BLANK)
+            first = line + _newlines(element[: len(element) - len(stripped)])
+            # the last element may be no element at all: [] and [1,] have nothing before "]"
+            if stripped or mark == "," or commas:
+                yield first, stripped
+            line, start, commas = line + _newlines(element), position, commas + 1
+            if mark == "]":
+                _closing(text[position:], handle, name=name, line=line)
+                return
+
+
+def _opening(handle: TextIO, *, name: str) -> tuple[str, int]:
+    """What follows the first bracket, and the line it stands on."""
+    line = 1
+    while chunk := handle.read(CHUNK_CHARACTERS):
+        stripped = chunk.lstrip(_BLANK)
+        line += _newlines(chunk[: len(chunk) - len(stripped)])
+        if stripped.startswith("["):
+            return stripped[1:], line
+        if stripped:
+            fix = "wrap the objects in [ and ]"
+            if stripped.startswith("{"):
+                fix = f"if every line is one object: mv {name} {Path(name).with_suffix('.jsonl')}"
+            raise fail(
+                "json-not-a-list",
+                f"the file begins with {stripped[:20]!r}",
+                where=f"{name} line {line}",
+                expected='a list such as [{"text": "...", "label": "..."}]',
+                fix=fix,
+            )
+    raise fail("file-empty", "holds white space only", where=name, fix="check the export")
+
+
+def _closing(rest: str, handle: TextIO, *, name: str, line: int) -> None:
+    while rest or (rest := handle.read(CHUNK_CHARACTERS)):
+        if rest.strip(_BLANK):
+            raise fail(
+                "json-unclosed",
+                "text follows the end of the list",
+                where=f"{name} line {line}",
+                expected="one list and nothing after it",
+                fix="remove what follows the last ]",
+            )
+        rest = ""
+
+
+def _unclosed(name: str, *, line: int) -> BurnishError:
+    return fail(
+        "json-unclosed",
+        "the list, or a text or bracket in it, never closes",
+        where=f"{name}, in the element that starts on line {line}",
+        expected="a whole file",
+        fix="the file looks cut off: export or copy it again",
+    )
+
+
+def _newlines(text: str) -> int:
+    """Line ends in `text`: \\n, \\r\\n and a lone \\r each count once."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")

@@ -1,0 +1,1 @@
+"""Infer or train? Cheap baselines and the decision."""

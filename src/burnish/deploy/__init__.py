@@ -1,0 +1,1 @@
+"""What goes live? Bundles, promotion, rollback, history."""

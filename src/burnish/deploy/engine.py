@@ -1,0 +1,63 @@
+"""The door of engines: who runs a bundle's model. One module per engine, one table.
+
+To add an engine, write `deploy/engines/<name>.py` with a function `load` of the `Load` shape, add a
+row to `ENGINES`, and run `tests/laws/test_engines.py`, which tests every row. The table holds names,
+not modules, so that a server imports the one engine it uses and nothing else (torch least of all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from burnish.errors import fail, nearest
+from burnish.records.task import Task
+
+if TYPE_CHECKING:
+    from burnish.models.fitted import Fitted
+
+ENGINES: Mapping[str, str] = {
+    "transformers": "transformers_engine",
+    "tfidf": "arrays",
+    "centroid": "arrays",
+    "knn": "arrays",
+    "majority": "majority",
+}
+
+
+class Load(Protocol):
+    """What every engine module offers under the name `load`."""
+
+    def __call__(self, folder: Path, task: Task, *, precision: str, max_tokens: int) -> Fitted:
+        """The model in `folder`, ready to encode texts and give logits in the task's label order."""
+        ...
+
+
+def load_engine(
+    folder: Path, task: Task, *, engine: str, precision: str, max_tokens: int
+) -> Fitted:
+    """The model in `folder`, run by the engine of that name.
+
+    Raises: engine-unknown; whatever the engine raises for a folder it cannot read.
+
+    Example:
+        >>> load_engine(Path("."), None, engine="majorty", precision="fp32", max_tokens=8)
+        Traceback (most recent call last):
+        burnish.errors.BurnishError: error: engine-unknown
+          no engine named "majorty".
+          expected one of: transformers, tfidf, centroid, knn, majority.
+          fix: make the bundle again with an engine of this version.   (nearest: "majority")
+    """
+    module = ENGINES.get(engine)
+    if module is None:
+        raise fail(
+            "engine-unknown",
+            f'no engine named "{engine}"',
+            expected=f"one of: {', '.join(ENGINES)}",
+            fix="make the bundle again with an engine of this version",
+            nearest=nearest(engine, ENGINES),
+        )
+    load: Load = import_module(f"burnish.deploy.engines.{module}").load
+    return load(folder, task, precision=precision, max_tokens=max_tokens)

@@ -1,0 +1,1 @@
+"""What does the model see? An Example becomes an Encoding, Encodings a Batch."""

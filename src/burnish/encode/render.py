@@ -1,0 +1,42 @@
+"""Inputs become the one text the model reads: the same in training, evaluation and serving."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from burnish.errors import fail
+from burnish.records.task import Task
+
+# JSON can carry half of a UTF-16 pair; no tokenizer can, so it becomes U+FFFD, one character for one.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def render(task: Task, inputs: Mapping[str, str]) -> str:
+    """The text of one row: a single input column as it is, several as "column: text" lines in task order.
+
+    Empty columns are left out of the lines. Length in characters is kept for a single column.
+
+    Raises: input-missing when a column of the task is not among the inputs.
+
+    Example:
+        >>> from burnish.records.task import LabelSpec
+        >>> labels = (LabelSpec(name="a"), LabelSpec(name="b"))
+        >>> task = Task(name="t", kind="classification", inputs=("subject", "text"), label="l",
+        ...             labels=labels, primary_metric="accuracy")
+        >>> render(task, {"subject": "Hi", "text": "Where is it?"})
+        'subject: Hi\\ntext: Where is it?'
+    """
+    missing = [column for column in task.inputs if column not in inputs]
+    if missing:
+        raise fail(
+            "input-missing",
+            f"no {', '.join(missing)} among the inputs {sorted(inputs)}",
+            expected=f"a text for each of: {', '.join(task.inputs)}",
+            fix=f'send "inputs" with the keys {", ".join(task.inputs)}',
+        )
+    if len(task.inputs) == 1:
+        text = inputs[task.inputs[0]]
+    else:
+        text = "\n".join(f"{name}: {inputs[name]}" for name in task.inputs if inputs[name])
+    return _LONE_SURROGATE.sub("\ufffd", text)

@@ -1,0 +1,1 @@
+"""How good, how sure? Metrics with intervals, calibration, slices, the report."""

@@ -1,0 +1,226 @@
+"""The model card: README.md of a model folder, for people and for the tools that read its YAML head."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from burnish.evaluate import shown
+from burnish.evaluate.confusions import top_confusions
+from burnish.records.dataset import Dataset
+from burnish.records.decision import Decision
+from burnish.records.report import Report
+from burnish.records.run import Run
+from burnish.records.task import Task
+
+WEAKEST = 5
+
+
+def model_card(
+    task: Task,
+    report: Report,
+    *,
+    base: str | None = None,
+    licence: str | None = None,
+    decision: Decision | None = None,
+    dataset: Dataset | None = None,
+    run: Run | None = None,
+) -> str:
+    """The card of the model the report is about; the same arguments give the same text.
+
+    The head follows the Hugging Face model card: `license` only when known, `base_model` only when it
+    is a hub name (other sources are named in the text), `model-index` with every measure, unrounded. A
+    model without a run is a baseline, which Burnish itself loads.
+    """
+    return "\n".join(
+        [
+            *_head(task, report, base=base, licence=licence, run=run),
+            f"# {_plain(task.name)}",
+            "",
+            *_purpose(task, report, run=run),
+            *_quality(report, decision=decision),
+            *_limits(report),
+            *_origin(report, base=base, dataset=dataset, run=run),
+        ]
+    )
+
+
+def _head(
+    task: Task, report: Report, *, base: str | None, licence: str | None, run: Run | None
+) -> list[str]:
+    lines = ["---"]
+    if licence:
+        lines.append(f"license: {_quoted(licence.lower())}")
+    hub = hub_name(base) if base else None
+    if hub:
+        lines.append(f"base_model: {_quoted(hub)}")
+    lines.append(f"library_name: {'transformers' if run else 'burnish'}")
+    lines += ["pipeline_tag: text-classification", "tags:", "- text-classification", "- burnish"]
+    lines += ["metrics:", *(f"- {measure.name}" for measure in report.measures)]
+    lines += [
+        "model-index:",
+        f"- name: {_quoted(task.name)}",
+        "  results:",
+        "  - task:",
+        "      type: text-classification",
+        "    dataset:",
+        f"      name: {_quoted(task.name)}",
+        f"      type: {_quoted(task.name)}",
+        f"      split: {report.split}",
+        f"      revision: {_quoted(report.dataset_id)}",
+        "    metrics:",
+    ]
+    for measure in report.measures:
+        lines += [
+            f"    - type: {measure.name}",
+            f"      name: {_quoted(shown.title(measure.name))}",
+            f"      value: {measure.value:.17g}",
+        ]
+    return [*lines, "---", ""]
+
+
+def _purpose(task: Task, report: Report, *, run: Run | None) -> list[str]:
+    many = task.kind == "multilabel"
+    answer = "any number of the labels below" if many else "exactly one of the labels below"
+    lines = [f"Reads {_names(task.inputs)} and answers with {answer}.", ""]
+    if task.guideline:
+        lines += [_plain(task.guideline), ""]
+    lines += ["| label | meaning |", "|---|---|"]
+    lines += [f"| {_plain(one.name)} | {_plain(one.description) or '–'} |" for one in task.labels]
+    lines += ["", "## Use", ""]
+    if run is None:
+        return [*lines, f"This is the baseline {_code(report.model)}: serve it with Burnish.", ""]
+    function = ', function_to_apply="sigmoid"' if many else ""
+    lines += [
+        "```python",
+        "from transformers import pipeline",
+        "",
+        'classify = pipeline("text-classification", model=".", top_k=None)',
+        f'classify("..."{function})',
+        "```",
+        "",
+    ]
+    if len(task.inputs) > 1:
+        columns = ", then ".join(_code(f"{name}: ...") for name in task.inputs)
+        lines += [f"Give the columns as lines, empty ones left out: {columns}.", ""]
+    return lines
+
+
+def _quality(report: Report, *, decision: Decision | None) -> list[str]:
+    lines = [
+        "## Quality",
+        "",
+        *([_plain(decision.sentence), ""] if decision else []),
+        f"Measured on {report.n:,} {report.split} rows; intervals are 95%.",
+        "",
+        "| measure | value | 95% interval | rows |",
+        "|---|---:|---:|---:|",
+    ]
+    measures = [*report.measures]
+    if report.calibration:
+        measures += [report.calibration.ece, report.calibration.brier]
+    lines += [
+        f"| {shown.title(one.name)} (`{one.name}`) | {shown.value(one)} | {shown.interval(one)} | {one.n:,} |"
+        for one in measures
+    ]
+    if report.comparisons:
+        lines += ["", "Against other models on the same rows:", ""]
+        lines += [
+            f"- {_plain(one.theirs)}: {shown.title(one.metric)} {shown.difference(one)}, "
+            f"p {'' if shown.p_value(one).startswith('<') else '= '}{shown.p_value(one)} ({one.method})"
+            for one in report.comparisons
+        ]
+    if report.gates:
+        lines += ["", f"Gates: {report.verdict or 'not judged'}.", ""]
+        lines += [
+            f"- {'passed' if one.passed else 'FAILED'}: {_plain(one.gate)} ({_plain(one.found)})"
+            for one in report.gates
+        ]
+    return [*lines, ""]
+
+
+def _limits(report: Report) -> list[str]:
+    weak = sorted(
+        (one for one in report.classes if one.support),
+        key=lambda one: (one.f1.value, one.label),
+    )[:WEAKEST]
+    lines = ["## Where it is weak", ""]
+    lines += [
+        f"- {_plain(one.label)}: F1 {shown.value(one.f1)} (95% interval {shown.interval(one.f1)}, "
+        f"{one.support:,} rows)"
+        for one in weak
+        if one.f1.value < 1
+    ]
+    lines += [
+        f"- {_plain(one.true)} is answered as {_plain(one.said)} in {one.count:,} of {one.of:,} rows"
+        for one in top_confusions(report, count=3)
+    ]
+    lines += [
+        f"- where {_plain(one.column)} is {_plain(one.value)}: {shown.title(one.measure.name)} "
+        f"{shown.value(one.measure)} (95% interval {shown.interval(one.measure)})"
+        for one in report.slices
+        if one.flagged
+    ]
+    lines += [f"- {_plain(warning)}" for warning in report.warnings]
+    if len(lines) == 2:
+        lines.append("No weakness was seen on the rows it was measured on.")
+    lines += [
+        "",
+        "Texts unlike the training rows are answered too, with a confidence that means little.",
+    ]
+    return [*lines, ""]
+
+
+def _origin(
+    report: Report, *, base: str | None, dataset: Dataset | None, run: Run | None
+) -> list[str]:
+    lines = ["## Origin", "", f"- dataset `{report.dataset_id}`"]
+    if dataset:
+        counts = ", ".join(f"{one.split} {one.rows:,}" for one in dataset.counts)
+        unused = dataset.rows_in - dataset.rows_used
+        lines.append(f"- {dataset.rows_used:,} rows used ({counts}), {unused:,} read and not used")
+    if base:
+        checksum = f" (sha256 `{run.base_sha256}`)" if run else ""
+        lines.append(f"- base model {_code(base)}{checksum}")
+    if run:
+        lines += [
+            f"- run `{run.id}`: {run.recipe.method}, {run.steps:,} updates, seed {run.recipe.seed}",
+            f"- burnish {run.environment.burnish}, torch {run.environment.torch}",
+            f"- transformers {run.environment.transformers}, python {run.environment.python}",
+        ]
+    if report.calibration:
+        lines.append(
+            f"- temperature {report.calibration.temperature:.4f}, fitted on validation rows"
+        )
+    return [*lines, f"- report `{report.id}`, {report.at}", ""]
+
+
+def hub_name(base: str) -> str | None:
+    """The hub's name for a base model, without the revision; None for other sources.
+
+    Example:
+        >>> hub_name("hub:org/name@v1"), hub_name("pip:package==1.0")
+        ('org/name', None)
+    """
+    return base.removeprefix("hub:").split("@")[0] if base.startswith("hub:") else None
+
+
+def _quoted(text: str) -> str:
+    """A JSON string is a YAML string: `no`, `1.0` and quotes stay text."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    """User text as Markdown text on one line: no table breaks, no links, no HTML."""
+    line = re.sub(r"([\\`*{}\[\]<>|#$~])", r"\\\1", " ".join(text.split()))
+    # inside a word an underscore is only an underscore
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", line)
+
+
+def _code(text: str) -> str:
+    """User text as an inline code span."""
+    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+
+
+def _names(columns: tuple[str, ...]) -> str:
+    return " and ".join(_code(name) for name in columns)

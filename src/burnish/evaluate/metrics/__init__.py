@@ -1,0 +1,1 @@
+"""One file per group of metrics behind the door evaluate/metric.py."""

@@ -1,0 +1,427 @@
+"""The whole circle in one readable file: check, split, train, baselines, evaluate, decide, gate, bundle, shadow, live.
+
+Every verb is one function over the rooms it names, in life-cycle order; `circle` runs them all. Clocks,
+folders and voices arrive in an `Edge`; nothing here prints. Rooms with torch are imported where they are used,
+so that checking data or listing runs never waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burnish.data.check import check
+from burnish.data.dataset import load_rows, make_dataset
+from burnish.data.examples import ReadResult, read_examples
+from burnish.errors import BurnishError, fail, nearest
+from burnish.records.dataset import Dataset, Issue
+from burnish.records.deployment import Deployment
+from burnish.records.example import Example, Split
+from burnish.records.recipe import Recipe
+from burnish.records.report import Report
+from burnish.records.run import Run, Step
+from burnish.records.task import Task
+from burnish.store.workspace import Workspace, lock, open_workspace, resolve
+from burnish.tasks.load import load_task
+
+if TYPE_CHECKING:
+    from burnish.decide.prove import Proof
+    from burnish.deploy.bundle import Opened
+    from burnish.models.source import BaseModel
+
+SALT = "burnish"
+SHARES = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What the outside gives to the verbs: the clock, who acts, the cache of base models, a voice, the signals.
+
+    `now` gives ISO 8601 in UTC. Inside `interruptible()` signals only set a flag: the function it gives
+    returns the exit code of a signal that asked to stop, or None.
+    """
+
+    now: Callable[[], str]
+    by: str
+    cache: Path
+    announce: Callable[[str], None]
+    on_step: Callable[[Step], None]
+    interruptible: Callable[[], AbstractContextManager[Callable[[], int | None]]]
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A task and the workspace around it."""
+
+    task: Task
+    workspace: Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A frozen dataset and its rows by split."""
+
+    dataset: Dataset
+    rows: Mapping[Split, Sequence[Example]]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounter:
+    """Whole token lengths of inputs, and how many of them the model reads."""
+
+    lengths: Callable[[Sequence[Mapping[str, str]]], list[int]]
+    limit_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the circle ends with. `proof` holds reports and decision, `shadows` what may be promoted, by candidate."""
+
+    prepared: Prepared
+    run: Run
+    proof: Proof
+    report: Report
+    report_path: Path
+    shadows: Mapping[str, Deployment]
+
+
+def open_project(root: Path) -> Project:
+    """The task of a folder, every problem of its task.toml told at once.
+
+    Raises: workspace-missing and the codes of load_task.
+    """
+    task = load_task(open_workspace(root).task_path)
+    return Project(task, open_workspace(root, create=True))
+
+
+def check_data(
+    project: Project, *, counter: TokenCounter | None = None
+) -> tuple[ReadResult, tuple[Issue, ...]]:
+    """What is wrong with the rows, lengths included when tokens can be counted. Changes nothing."""
+    read = read_examples(project.task, project.workspace.root)
+    found = check(
+        project.task,
+        read.examples,
+        read.rejections,
+        token_lengths=counter.lengths if counter else None,
+        limit_tokens=counter.limit_tokens if counter else None,
+    )
+    return read, (*read.issues, *found)
+
+
+def token_counter(
+    project: Project, recipe: Recipe, edge: Edge, *, cached: bool = False
+) -> TokenCounter | None:
+    """Counts tokens as the recipe's base model does; None for models made from the rows themselves.
+
+    With `cached` a base that was never fetched is not fetched for this: None then, too.
+    """
+    from burnish.encode.render import render
+    from burnish.encode.tokenise import load_tokeniser, token_lengths
+    from burnish.models.source import fetch_base
+
+    if recipe.base.startswith("tiny:"):
+        return None
+    try:
+        base = fetch_base(
+            recipe.base, cache=edge.cache, announce=edge.announce, offline=cached or edge.offline
+        )
+    except BurnishError:
+        if cached:
+            return None
+        raise
+    tokeniser = load_tokeniser(base.folder, max_tokens=recipe.max_tokens)
+
+    def lengths(inputs: Sequence[Mapping[str, str]]) -> list[int]:
+        return token_lengths(tokeniser, [render(project.task, row) for row in inputs])
+
+    return TokenCounter(lengths, tokeniser.max_tokens)
+
+
+def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
+    """Rows become a frozen dataset with its splits; the same rows give the same dataset."""
+    counter = token_counter(project, recipe, edge)
+    read = read_examples(project.task, project.workspace.root)
+    dataset = make_dataset(
+        project.task,
+        read,
+        project.workspace,
+        salt=SALT,
+        shares=SHARES,
+        at=edge.now(),
+        token_lengths=counter.lengths if counter else None,
+        limit_tokens=counter.limit_tokens if counter else None,
+    )
+    return Prepared(dataset, load_rows(project.workspace, dataset.id))
+
+
+def fetch(project: Project, prepared: Prepared, recipe: Recipe, edge: Edge) -> BaseModel:
+    """The recipe's base model, past the safety gate."""
+    from burnish.encode.render import render
+    from burnish.models.pretrained import open_pretrained
+
+    return open_pretrained(
+        recipe.base,
+        cache=edge.cache,
+        texts=lambda: [render(project.task, row.inputs) for row in prepared.rows["train"]],
+        announce=edge.announce,
+        offline=edge.offline,
+    )
+
+
+def train(
+    project: Project, prepared: Prepared, recipe: Recipe, edge: Edge, *, base: BaseModel
+) -> Run:
+    """Fine-tune by the recipe; the same call again continues, and returns at once when it is done."""
+    from burnish.evaluate.judge import judge_of
+    from burnish.tasks.kind import kind_of
+    from burnish.train.fit import Surroundings, fit
+    from burnish.train.rows import labelled_texts
+
+    task, rows = project.task, prepared.rows
+    with lock(project.workspace, "train"), edge.interruptible() as stop:
+        return fit(
+            task,
+            objective=kind_of(task).objective,
+            train=labelled_texts(task, rows["train"]),
+            validation=labelled_texts(task, rows["validation"]),
+            judge=judge_of(task, rows["validation"]),
+            base=base,
+            recipe=recipe,
+            dataset_id=prepared.dataset.id,
+            runs=project.workspace.runs,
+            around=Surroundings(edge.now, edge.announce, edge.on_step, stop),
+        )
+
+
+def prove(
+    project: Project,
+    prepared: Prepared,
+    recipe: Recipe,
+    edge: Edge,
+    *,
+    base: BaseModel,
+    run: Run | None,
+) -> Proof:
+    """Measure the tuned model (None: only the baselines) and every baseline on the test rows; decide; judge the gates."""
+    from burnish.decide.prove import prove as prove_candidates
+    from burnish.deploy.bundle import open_bundle
+    from burnish.deploy.deployments import live
+    from burnish.store.ledger import open_ledger
+
+    answering = live(open_ledger(project.workspace.ledger_path), project.task.name)
+    opened = None
+    if answering is not None:
+        opened = open_bundle(project.workspace.bundles / answering.bundle_id)
+        if opened.task.label_names != project.task.label_names:
+            edge.announce(f"{answering.version} knows other labels: no comparison with it")
+            opened = None
+    return prove_candidates(
+        project.task,
+        prepared.rows,
+        dataset_id=prepared.dataset.id,
+        base=base.folder,
+        max_tokens=recipe.max_tokens,
+        run=run,
+        run_folder=project.workspace.runs / run.id if run else None,
+        live=opened.fitted if opened else None,
+        seed=recipe.seed,
+        at=edge.now(),
+        announce=edge.announce,
+    )
+
+
+def write_reports(project: Project, prepared: Prepared, *, proof: Proof, run: Run | None) -> Path:
+    """Every report of the proof as a page and its JSON twin; the folder of the tuned model's (or the recommended)."""
+    from burnish.decide.decision import TUNED
+    from burnish.evaluate.page import report_page
+    from burnish.store.durable import new_folder
+    from burnish.train.runs import load_steps
+
+    steps = load_steps(project.workspace.runs / run.id) if run else []
+    for name, report in proof.reports.items():
+        folder = project.workspace.reports / report.id
+        if folder.is_dir():
+            continue
+        page = report_page(
+            report,
+            decision=proof.decision,
+            dataset=prepared.dataset,
+            run=run if name == TUNED else None,
+            steps=steps if name == TUNED else [],
+            task=project.task,
+        )
+        with new_folder(folder) as staging:
+            (staging / "report.json").write_text(report.model_dump_json(indent=1), "utf-8")
+            decision = proof.decision.model_dump_json(indent=1)
+            (staging / "decision.json").write_text(decision, "utf-8")
+            (staging / "report.html").write_text(page, "utf-8")
+    shown = TUNED if TUNED in proof.reports else proof.decision.recommendation
+    return project.workspace.reports / proof.reports[shown].id / "report.html"
+
+
+def shadow(
+    project: Project,
+    prepared: Prepared,
+    recipe: Recipe,
+    edge: Edge,
+    *,
+    proof: Proof,
+    base: BaseModel,
+    run: Run | None,
+) -> dict[str, Deployment]:
+    """Bundle every reported candidate that passed its gates and put it in shadow, by candidate name."""
+    from burnish.decide.baseline import BASELINES
+    from burnish.deploy.deployments import promote
+    from burnish.deploy.release import bundle_candidate
+    from burnish.store.ledger import open_ledger
+
+    ledger = open_ledger(project.workspace.ledger_path)
+    shadows: dict[str, Deployment] = {}
+    for name, report in proof.reports.items():
+        deployable = name not in BASELINES or BASELINES[name].DEPLOYABLE
+        if report.verdict != "passed" or not deployable:
+            continue
+        edge.announce(f"bundle: {proof.tried[name].candidate.title}")
+        bundle = bundle_candidate(
+            project.task,
+            name,
+            proof=proof,
+            dataset=prepared.dataset,
+            test=prepared.rows["test"],
+            run=run,
+            base=base,
+            max_tokens=recipe.max_tokens,
+            workspace=project.workspace,
+            at=edge.now(),
+        )
+        shadows[name] = promote(
+            ledger,
+            bundle,
+            by=edge.by,
+            because=proof.decision.sentence,
+            at=edge.now(),
+            stage="shadow",
+        )
+    return shadows
+
+
+def open_version(project: Project, version: str | None) -> tuple[Opened, Deployment]:
+    """A version (None: the live one), its bytes and golden rows verified, ready to answer.
+
+    Raises: nothing-live, version-unknown, and the codes of open_bundle.
+    """
+    from burnish.deploy.bundle import open_bundle
+    from burnish.deploy.deployments import live
+    from burnish.store.ledger import open_ledger
+
+    if version is None:
+        found = live(open_ledger(project.workspace.ledger_path), project.task.name)
+        if found is None:
+            raise fail(
+                "nothing-live",
+                f"no version of {project.task.name} is live",
+                expected="a promoted version",
+                fix="burnish promote, or name one: --version",
+            )
+    else:
+        found = find_version(project, version)
+    return open_bundle(project.workspace.bundles / found.bundle_id, bundle_id=found.bundle_id), found
+
+
+def find_version(project: Project, version: str | None) -> Deployment:
+    """The deployment of that version (None: the newest in shadow).
+
+    Raises: nothing-to-promote, version-unknown.
+    """
+    from burnish.deploy.deployments import deployments
+    from burnish.store.ledger import open_ledger
+
+    known = deployments(open_ledger(project.workspace.ledger_path), project.task.name)
+    if version is None:
+        waiting = [one for one in known if one.stage == "shadow"]
+        if not waiting:
+            raise fail(
+                "nothing-to-promote",
+                "no version is in shadow",
+                expected="a version made by burnish run",
+                fix="burnish run",
+            )
+        return max(waiting, key=lambda one: one.sequence)
+    for one in known:
+        if one.version == version:
+            return one
+    names = [one.version for one in known]
+    raise fail(
+        "version-unknown",
+        f'no version named "{version}"',
+        expected=f"one of: {', '.join(names) or '(none yet)'}",
+        fix="burnish deployments",
+        nearest=nearest(version, names),
+    )
+
+
+def promote_version(
+    project: Project, version: str | None, edge: Edge, *, because: str, force: bool
+) -> Deployment:
+    """Make a version (None: the newest in shadow) answer; running servers follow.
+
+    Raises: nothing-to-promote, version-unknown, gate-failed, and the codes of open_bundle.
+    """
+    from burnish.deploy.bundle import open_bundle
+    from burnish.deploy.deployments import promote
+    from burnish.store.ledger import open_ledger
+
+    chosen = find_version(project, version)
+    bundle = open_bundle(
+        project.workspace.bundles / chosen.bundle_id, bundle_id=chosen.bundle_id
+    ).bundle
+    ledger = open_ledger(project.workspace.ledger_path)
+    return promote(ledger, bundle, by=edge.by, because=because, at=edge.now(), force=force)
+
+
+def roll_back(project: Project, edge: Edge, *, because: str) -> Deployment:
+    """Make the previous live version answer again.
+
+    Raises: nothing-to-roll-back.
+    """
+    from burnish.deploy.deployments import rollback
+    from burnish.store.ledger import open_ledger
+
+    ledger = open_ledger(project.workspace.ledger_path)
+    return rollback(ledger, project.task.name, by=edge.by, because=because, at=edge.now())
+
+
+def circle(project: Project, recipe: Recipe, edge: Edge) -> Outcome:
+    """From labelled rows to a proven model in shadow, ready to promote.
+
+    A gate that fails shows in `report.verdict`, and that model is not bundled. Running it again continues
+    where it stopped and repeats nothing that is done.
+    """
+    edge.announce("check and split")
+    prepared = prepare(project, edge, recipe=recipe)
+    base = fetch(project, prepared, recipe, edge)
+    edge.announce(f"train on {len(prepared.rows['train'])} rows")
+    run = train(project, prepared, recipe, edge, base=base)
+    proof = prove(project, prepared, recipe, edge, base=base, run=run)
+    path = write_reports(project, prepared, proof=proof, run=run)
+    shadows = shadow(project, prepared, recipe, edge, proof=proof, base=base, run=run)
+    from burnish.decide.decision import TUNED
+
+    return Outcome(prepared, run, proof, proof.reports[TUNED], path, shadows)
+
+
+def read_run(project: Project, prefix: str) -> Run:
+    """The run whose id starts with `prefix`.
+
+    Raises: id-unknown, id-ambiguous, run-damaged.
+    """
+    from burnish.train.runs import load_run
+
+    return load_run(resolve(project.workspace.runs, prefix))
+
+

@@ -1,0 +1,1 @@
+"""What learns? Sources of base models, families of architectures, fitted models."""

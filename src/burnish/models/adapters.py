@@ -1,0 +1,32 @@
+"""Low-rank adapters through peft: put on, merged only when the merged model answers the same."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from peft import LoraConfig, TaskType, get_peft_model
+from torch import nn
+
+from burnish.models.family import Family
+from burnish.records.recipe import Recipe
+
+
+def add_lora(model: nn.Module, *, family: Family, recipe: Recipe) -> nn.Module:
+    """LoRA on every linear layer of the encoder blocks; the head trains whole.
+
+    Source: Hu et al. 2021 (LoRA); scale = alpha / rank.
+    """
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=family.lora_targets(model),
+        modules_to_save=[name.rpartition(".")[2] for name in family.head_modules(model)],
+    )
+    return cast(nn.Module, get_peft_model(cast(Any, model), config))
+
+
+def merge_lora(model: nn.Module) -> nn.Module:
+    """The plain model with adapters added into its weights; the caller compares outputs before use."""
+    return cast(Any, model).merge_and_unload()

@@ -1,0 +1,158 @@
+"""Sequence classifiers: a fresh head on a base, a saved one back, and both as a Fitted."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from burnish.encode.pack import micro_batches, pack
+from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
+from burnish.models.family import family_of, model_type_of
+from burnish.models.learner import Learner, forward, hush, pick_device, pick_precision
+from burnish.records.encoding import Encoding, FloatArray
+from burnish.records.recipe import Recipe
+
+# Token rectangle of one inference forward pass. Source: LOG.md, 2026-11-22, inference batch size.
+_INFERENCE_TOKENS = 4096
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersFitted:
+    """A sequence classifier with its tokenizer: the Fitted of the transformers engine."""
+
+    learner: Learner
+    tokeniser: Tokeniser
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Token ids of each text."""
+        return tokenise(self.tokeniser, texts)
+
+    def logits(self, encodings: Sequence[Encoding]) -> FloatArray:
+        """Logits (R, L) of each row, computed longest first in rectangles of like length."""
+        n_labels = self.learner.n_labels
+        result = np.zeros((len(encodings), n_labels))
+        lengths = [len(encoding) for encoding in encodings]
+        ones = np.ones(len(encodings))
+        rows_left = np.arange(len(encodings))
+        for rows in micro_batches(rows_left, lengths, batch_tokens=_INFERENCE_TOKENS):
+            batch = pack(encodings, rows, targets_RL=result, weights_R=ones)
+            result[rows] = forward(self.learner, batch)
+        return result
+
+
+def new_classifier(
+    folder: Path, *, label_names: Sequence[str], objective: str, recipe: Recipe
+) -> Learner:
+    """A base model with a fresh head for these labels, ready to train by the recipe's method.
+
+    `recipe.seed` decides the head. Method "lora" wraps the encoder's linear layers with adapters,
+    "head" freezes everything but the head.
+    """
+    hush()
+    torch.manual_seed(recipe.seed)
+    family = family_of(model_type_of(folder))
+    model = family.load(folder, label_names=label_names, objective=objective, recipe=recipe)
+    if recipe.method == "head":
+        heads = tuple(f"{name}." for name in family.head_modules(model))
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = name.startswith(heads)
+    if recipe.method == "lora":
+        from burnish.models.adapters import add_lora
+
+        model = add_lora(model, family=family, recipe=recipe)
+    return _learner(model, folder=folder, precision=recipe.precision, n_labels=len(label_names))
+
+
+def load_classifier(folder: Path, *, precision: str) -> Learner:
+    """A saved classifier, in evaluation mode.
+
+    Raises: model-type-unknown.
+    """
+    hush()
+    family = family_of(model_type_of(folder))
+    model = family.load(folder, label_names=None, objective=None, recipe=None)
+    n_labels = int(cast(Any, model).config.num_labels)
+    learner = _learner(model, folder=folder, precision=precision, n_labels=n_labels)
+    learner.model.eval()
+    if learner.precision == "bf16":
+        # weights are cast once here instead of at every call; training keeps fp32 masters
+        learner.model.to(torch.bfloat16)
+    return learner
+
+
+def load_fitted(folder: Path, *, max_tokens: int, precision: str) -> TransformersFitted:
+    """A saved sequence classifier (Hugging Face layout) as a Fitted.
+
+    Raises: the codes of load_classifier and load_tokeniser.
+    """
+    tokeniser = load_tokeniser(folder, max_tokens=max_tokens)
+    return TransformersFitted(load_classifier(folder, precision=precision), tokeniser)
+
+
+def load_calibrated(
+    folder: Path, *, max_tokens: int, precision: str, temperature: float
+) -> TransformersFitted:
+    """A trained classifier whose plain softmax is calibrated: its last linear layer divided by the temperature.
+
+    Exact, since softmax(W x / T + b / T) = softmax((W x + b) / T): no temperature is left to forget.
+    """
+    fitted = load_fitted(folder, max_tokens=max_tokens, precision=precision)
+    _fold(fitted.learner, temperature)
+    return fitted
+
+
+def save_calibrated(folder: Path, target: Path, *, temperature: float) -> None:
+    """Write the calibrated classifier into `target` in the Hugging Face layout, weights in fp32."""
+    learner = load_classifier(folder, precision="fp32")
+    _fold(learner, temperature)
+    cast(Any, learner.model).save_pretrained(target)
+    copy_tokenizer(folder, target)
+
+
+def copy_tokenizer(folder: Path, target: Path) -> None:
+    """Copy the tokenizer's files, byte for byte."""
+    for name in TOKENIZER_FILES:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+
+
+def weights_bytes(fitted: TransformersFitted) -> int:
+    """Memory of the weights."""
+    parameters = fitted.learner.model.parameters()
+    return sum(value.numel() * value.element_size() for value in parameters)
+
+
+def _fold(learner: Learner, temperature: float) -> None:
+    layer = family_of(learner.model_type).last_linear(learner.model)
+    with torch.no_grad():
+        layer.weight.div_(temperature)
+        layer.bias.div_(temperature)
+
+
+def _learner(model: nn.Module, *, folder: Path, precision: str, n_labels: int) -> Learner:
+    device = pick_device()
+    pad_id = getattr(cast(Any, model).config, "pad_token_id", None)
+    return Learner(
+        model=model.to(device),
+        model_type=model_type_of(folder),
+        n_labels=n_labels,
+        pad_id=pad_id if isinstance(pad_id, int) else 0,
+        device=device,
+        precision=pick_precision(precision, device),
+    )

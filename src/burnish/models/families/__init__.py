@@ -1,0 +1,1 @@
+"""One file per model family behind the door models/family.py."""

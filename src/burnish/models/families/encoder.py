@@ -1,0 +1,134 @@
+"""BERT-like encoders with the stock sequence-classification head, so that plain transformers loads the result.
+
+The parts' names differ by `model_type`; the table below is the only place that knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from burnish.records.recipe import Recipe
+
+MODEL_TYPES = frozenset({"bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert"})
+
+# Modules outside the encoder stack, in forward order; these train in method "head".
+_HEAD_MODULES = {
+    "bert": ("bert.pooler", "classifier"),
+    "roberta": ("classifier",),
+    "distilbert": ("pre_classifier", "classifier"),
+    "electra": ("classifier",),
+    "deberta-v2": ("pooler", "classifier"),
+    "modernbert": ("head", "classifier"),
+}
+_LAST_LINEAR = {"roberta": "classifier.out_proj", "electra": "classifier.out_proj"}
+# Every linear layer of the encoder blocks (LoRA on all of them, after the QLoRA paper's finding that
+# adapting all layers matters more than rank; Dettmers et al. 2023, section 4).
+_LORA_TARGETS = {
+    "bert": r"bert\.encoder\..*(query|key|value|dense)",
+    "roberta": r"roberta\.encoder\..*(query|key|value|dense)",
+    "electra": r"electra\.encoder\..*(query|key|value|dense)",
+    "distilbert": r"distilbert\.transformer\..*(q_lin|k_lin|v_lin|out_lin|lin1|lin2)",
+    "deberta-v2": r"deberta\.encoder\.layer\..*(query_proj|key_proj|value_proj|dense)",
+    "modernbert": r"model\.layers\..*(Wqkv|Wo|Wi)",
+}
+_HIDDEN_DROPOUT = (
+    "hidden_dropout_prob",
+    "dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+    "seq_classif_dropout",
+    "classifier_dropout",
+    "pooler_dropout",
+)
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+def load(
+    folder: Path,
+    *,
+    label_names: Sequence[str] | None,
+    objective: str | None,
+    recipe: Recipe | None,
+) -> nn.Module:
+    """The classifier of a folder; with `label_names` a fresh head of that many outputs is made.
+
+    The fresh head comes from torch's global generator: seed it before. Weights are fp32.
+    """
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if label_names is not None:
+        config.id2label = dict(enumerate(label_names))
+        config.label2id = {name: index for index, name in enumerate(label_names)}
+        softmax = objective == "softmax"
+        config.problem_type = (
+            "single_label_classification" if softmax else "multi_label_classification"
+        )
+    if recipe is not None:
+        for name in _HIDDEN_DROPOUT:
+            if hasattr(config, name):
+                setattr(config, name, recipe.dropout)
+        for name in _ATTENTION_DROPOUT:
+            if hasattr(config, name):
+                setattr(config, name, recipe.attention_dropout)
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        config=config,
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=label_names is not None,
+    )
+
+
+def _type_of(model: nn.Module) -> str:
+    return str(cast(Any, model).config.model_type)
+
+
+def pooled(model: nn.Module, ids: Tensor, mask: Tensor | None) -> Tensor:
+    """The hidden state the head reads, (R, 1, H): the first token's, or ModernBERT's mean when so configured."""
+    stem = cast(Any, model).base_model
+    hidden_RTH = stem(input_ids=ids, attention_mask=mask).last_hidden_state
+    config = cast(Any, model).config
+    if getattr(config, "classifier_pooling", "cls") == "mean":
+        weight = torch.ones_like(ids) if mask is None else mask
+        weight_RT1 = weight.to(hidden_RTH.dtype)[:, :, None]
+        return (hidden_RTH * weight_RT1).sum(1, keepdim=True) / weight_RT1.sum(1, keepdim=True)
+    return hidden_RTH[:, :1]
+
+
+def head(model: nn.Module, hidden_R1H: Tensor) -> Tensor:
+    """Logits (R, L) from pooled hidden states."""
+    part = cast(Any, model)
+    match _type_of(model):
+        case "bert":
+            return part.classifier(part.dropout(part.bert.pooler(hidden_R1H)))
+        case "deberta-v2":
+            return part.classifier(part.dropout(part.pooler(hidden_R1H)))
+        case "distilbert":
+            inner = torch.relu(part.pre_classifier(hidden_R1H[:, 0]))
+            return part.classifier(part.dropout(inner))
+        case "modernbert":
+            return part.classifier(part.drop(part.head(hidden_R1H[:, 0])))
+        case _:  # roberta, electra: the head module takes whole hidden states and reads the first
+            return part.classifier(hidden_R1H)
+
+
+def head_modules(model: nn.Module) -> tuple[str, ...]:
+    """Names of the modules after the encoder stack."""
+    return _HEAD_MODULES[_type_of(model)]
+
+
+def last_linear(model: nn.Module) -> nn.Linear:
+    """The layer that makes the logits; a temperature folds into it exactly."""
+    name = _LAST_LINEAR.get(_type_of(model), "classifier")
+    return cast(nn.Linear, model.get_submodule(name))
+
+
+def lora_targets(model: nn.Module) -> str:
+    """A regular expression over module names for adapters."""
+    return _LORA_TARGETS[_type_of(model)]

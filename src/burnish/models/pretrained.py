@@ -1,0 +1,58 @@
+"""From a base model's name to a checked folder: fetched from a source, or made from scratch (`tiny:`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from burnish.errors import fail, nearest
+from burnish.models.source import BaseModel, fetch_base
+from burnish.store.durable import manifest_sha256, new_folder
+
+_TINY_TYPES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert")
+
+
+def open_pretrained(
+    spec: str,
+    *,
+    cache: Path,
+    texts: Callable[[], Sequence[str]],
+    announce: Callable[[str], None],
+    offline: bool = False,
+) -> BaseModel:
+    """The base model named by `spec`, on disk and past the safety gate.
+
+    `tiny:bert` (or another encoder `model_type`) is made from scratch; `texts` gives the train texts its
+    tokenizer learns from. Every other name goes to models/source.py.
+
+    Raises: base-unknown and the codes of models/source.py.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind != "tiny":
+        return fetch_base(spec, cache=cache, announce=announce, offline=offline)
+    model_type = rest or "bert"
+    if model_type not in _TINY_TYPES:
+        raise fail(
+            "base-unknown",
+            f'tiny model of type "{model_type}"',
+            expected=f"tiny: followed by one of {', '.join(_TINY_TYPES)}",
+            fix="write base = tiny:bert",
+            nearest=nearest(model_type, _TINY_TYPES),
+        )
+    found = sorted(set(texts()))
+    digest = hashlib.sha256("\0".join(found).encode("utf-8", "replace")).hexdigest()
+    folder = cache / f"tiny-{model_type}-{digest[:16]}"
+    if not folder.is_dir():
+        from burnish.models.families.tiny import make_tiny
+
+        announce(f"making a tiny {model_type} from scratch")
+        with new_folder(folder) as staging:
+            make_tiny(staging, texts=found, model_type=model_type, seed=0)
+    return BaseModel(
+        spec=spec,
+        folder=folder,
+        sha256=manifest_sha256(folder),
+        model_type=model_type,
+        licence=None,
+    )

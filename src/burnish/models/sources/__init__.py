@@ -1,0 +1,1 @@
+"""One file per place base models come from, behind the door models/source.py."""

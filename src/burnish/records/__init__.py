@@ -1,0 +1,1 @@
+"""The nouns: frozen, serialisable records that know nothing about files, clocks or torch."""

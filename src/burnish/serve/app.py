@@ -1,0 +1,295 @@
+"""The HTTP server: parse, ask the queue, render. The edge where clock and randomness come in."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from burnish.errors import BurnishError, Problem, fail, nearest
+from burnish.records.deployment import Deployment, Prediction
+from burnish.serve.auth import App, Guard
+from burnish.serve.body import (
+    ModelFacts,
+    ModelList,
+    PredictionReply,
+    PredictionRequest,
+    ProblemReply,
+    Status,
+    read_request,
+    reply_of,
+    rows_of,
+)
+from burnish.serve.listen import bind, listen
+from burnish.serve.live import Answering, Live
+from burnish.serve.metrics import CONTENT_TYPE, Metrics
+from burnish.serve.problems import MEDIA_TYPE, STATUS, problem_body, public
+from burnish.serve.queue import Queue, QueueFull
+from burnish.serve.settings import ServeSettings
+from burnish.serve.token import read_token
+from burnish.store.ledger import close_ledger, open_ledger
+from burnish.store.workspace import Workspace, lock
+
+_JSON = "application/json"
+_RETRY_SOON_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the routes share."""
+
+    settings: ServeSettings
+    live: Live
+    queue: Queue
+    metrics: Metrics
+
+
+def serve(settings: ServeSettings, *, announce: Callable[[str], None] = lambda line: None) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C, then drain and return.
+
+    `announce` hears one line when the port is open. Log lines go to the logger "burnish.serve".
+
+    Raises: port-busy, port-refused, host-unknown, ledger-damaged.
+    """
+    # First of all: a busy port must be told before anything is loaded.
+    listener = bind(settings.host, settings.port)
+    with listener:
+        host, port = listener.getsockname()[:2]
+        app = make_app(settings)
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        listen(app, settings, listener=listener)
+
+
+def token_of(workspace: Workspace) -> str:
+    """The workspace's bearer token, made by the first call.
+
+    Raises: token-weak, not-readable, not-writable, busy.
+    """
+    with lock(workspace, "token"):
+        return read_token(workspace.token_path, fresh=lambda: secrets.token_urlsafe(32))
+
+
+def make_app(settings: ServeSettings) -> App:
+    """The guarded ASGI application. It follows the ledger from its start-up event to its shutdown.
+
+    Raises: ledger-damaged, ledger-newer.
+    """
+    ledger = open_ledger(settings.workspace.ledger_path)
+    metrics = Metrics()
+    serving = Serving(
+        settings=settings,
+        live=Live(settings, ledger, metrics=metrics),
+        queue=Queue(settings, ledger, metrics=metrics, now=_now),
+        metrics=metrics,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        serving.live.start()
+        yield
+        # in threads, so that the answers of the last batch still reach their requests
+        await asyncio.to_thread(serving.queue.stop)
+        await asyncio.to_thread(serving.live.stop)
+        close_ledger(ledger)
+
+    api = FastAPI(
+        title=f"Burnish: {settings.task_name}",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,  # the pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api.state.serving = serving
+    _add_routes(api)
+    api.add_exception_handler(BurnishError, _on_error)
+    api.add_exception_handler(HTTPException, _on_http_error)
+    api.add_exception_handler(Exception, _on_error)
+    return Guard(api, settings, fresh_id=_fresh_id, observe=metrics.reply)
+
+
+async def predict_route(request: Request) -> Response:
+    """Answer one input or many, all by the version that is live now."""
+    serving = _serving(request)
+    asked = read_request(await request.body())
+    answering = _answering(serving)
+    _check_model(asked.model, answering)
+    rows = rows_of(asked, answering.task, at_most=serving.settings.request_rows)
+    ids = [_fresh_id() for _ in rows]
+    predictions = await _unless_left(request, serving.queue.ask(answering, rows, ids=ids))
+    reply = reply_of(
+        predictions, task=answering.task, version=answering.deployment.version
+    )
+    return Response(reply.model_dump_json(), media_type=_JSON)
+
+
+async def models_route(request: Request) -> Response:
+    """The versions of the task: the one that answers first, under the task's name as well."""
+    serving = _serving(request)
+    current = serving.live.current
+    known = sorted(serving.live.known, key=lambda d: -d.sequence)
+    data = [_facts(d, serving.live, name=d.version) for d in known]
+    if current is not None:
+        data.insert(0, _facts(current.deployment, serving.live, name=current.task.name))
+    return Response(ModelList(data=tuple(data)).model_dump_json(), media_type=_JSON)
+
+
+async def health_route(request: Request) -> Response:
+    """The process is there."""
+    return Response(Status(status="ok").model_dump_json(), media_type=_JSON)
+
+
+async def ready_route(request: Request) -> Response:
+    """A verified version answers; 503 before that."""
+    ready = _serving(request).live.current is not None
+    body = Status(status="ready" if ready else "not ready").model_dump_json()
+    return Response(body, media_type=_JSON, status_code=200 if ready else 503)
+
+
+async def metrics_route(request: Request) -> Response:
+    """Counters in Prometheus' text format."""
+    return Response(_serving(request).metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _add_routes(api: FastAPI) -> None:
+    problem = {"model": ProblemReply, "content": {MEDIA_TYPE: {}}}
+    told = {status: {**problem, "description": _codes(status)} for status in sorted(set(STATUS.values()))}
+    body = {
+        "required": True,
+        "content": {_JSON: {"schema": PredictionRequest.model_json_schema()}},
+    }
+    api.post(
+        "/v1/predictions",
+        response_model=PredictionReply,
+        responses=told,
+        openapi_extra={"requestBody": body},
+    )(predict_route)
+    common = {status: told[status] for status in (400, 401, 431, 500)}
+    api.get("/v1/models", response_model=ModelList, responses=common)(models_route)
+    api.get("/metrics", response_class=Response, responses=common)(metrics_route)
+    api.get("/healthz", response_model=Status)(health_route)
+    not_ready = {503: {"model": Status, "description": "Nothing verified is live."}}
+    api.get("/readyz", response_model=Status, responses=not_ready)(ready_route)
+
+
+def _answering(serving: Serving) -> Answering:
+    current = serving.live.current
+    if current is not None:
+        return current
+    task = serving.settings.task_name
+    wanted = next((d for d in serving.live.known if d.stage == "live"), None)
+    if wanted is None:
+        raise fail("not-ready", f"no version of {task} is live", fix="burnish promote BUNDLE")
+    check = serving.live.checks.get(wanted.bundle_id)
+    codes = ", ".join(sorted({p.code for p in check.problems})) if check else "it is being loaded"
+    raise fail(
+        "not-ready",
+        f"{wanted.version} may not answer yet: {codes}",
+        expected="a bundle that passes its checks",
+        fix="the server's log says more; burnish rollback goes back to the version before",
+    )
+
+
+def _check_model(name: str | None, answering: Answering) -> None:
+    answers = (answering.task.name, answering.deployment.version)
+    if name is not None and name not in answers:
+        raise fail(
+            "model-unknown",
+            "no model of that name answers here now",
+            where="model",
+            expected=f"one of: {', '.join(answers)}",
+            fix="leave it out, or ask /v1/models",
+            nearest=nearest(name[:128], answers),
+        )
+
+
+async def _unless_left(
+    request: Request, work: Coroutine[Any, Any, list[Prediction]]
+) -> list[Prediction]:
+    """The result of `work`, which is dropped when the client goes away before it is there."""
+    answer = asyncio.create_task(work)
+    left = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise HTTPException(499)
+    finally:
+        left.cancel()
+        answer.cancel()
+
+
+def _facts(deployment: Deployment, live: Live, *, name: str) -> ModelFacts:
+    current = live.current
+    answers = current is not None and current.deployment.bundle_id == deployment.bundle_id
+    check = live.checks.get(deployment.bundle_id)
+    return ModelFacts(
+        id=name,
+        version=deployment.version,
+        stage=deployment.stage,
+        engine=deployment.engine,
+        bundle_id=deployment.bundle_id,
+        report_id=deployment.report_id,
+        labels=current.task.label_names if answers and current else None,
+        inputs=current.task.inputs if answers and current else None,
+        verified=None if check is None else not check.problems,
+        problems=tuple(p.code for p in check.problems) if check else (),
+    )
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    headers = {}
+    if isinstance(error, QueueFull):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    problems = public(error)
+    if STATUS[problems[0].code] == 503:
+        headers["Retry-After"] = str(_RETRY_SOON_SECONDS)
+    return _problem_response(request, problems, headers)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 499:
+        return Response(status_code=499)
+    headers = dict(getattr(error, "headers", None) or {})
+    problem = Problem(
+        code="method-refused" if status == 405 else "route-unknown",
+        what=f"{request.method} does not work here",
+        expected=f"one of: {headers.get('Allow', 'GET, POST')}",
+        fix="look at /openapi.json",
+    )
+    return _problem_response(request, (problem,), headers)
+
+
+def _problem_response(
+    request: Request, problems: tuple[Problem, ...], headers: dict[str, str]
+) -> Response:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    body = problem_body(problems, instance=request.url.path, request_id=request_id)
+    return Response(
+        body, status_code=STATUS[problems[0].code], media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def _serving(request: Request) -> Serving:
+    return request.app.state.serving
+
+
+def _codes(status: int) -> str:
+    return ", ".join(code for code, number in STATUS.items() if number == status)
+
+
+def _fresh_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

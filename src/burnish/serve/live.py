@@ -1,0 +1,167 @@
+"""Who answers: follows the ledger's sequence, verifies what was promoted, and swaps when it is proven.
+
+One thread looks at the ledger; loading happens there too, so requests never wait for it. The swap is
+one assignment: a request keeps the model it was accepted for, and the next request gets the new one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from burnish.deploy.bundle import Opened, open_bundle
+from burnish.deploy.deployments import EVENT_KIND, deployments
+from burnish.errors import BurnishError, Problem
+from burnish.records.deployment import Deployment
+from burnish.records.task import Task
+from burnish.serve.metrics import Metrics
+from burnish.serve.settings import ServeSettings
+from burnish.store.ledger import Ledger, sequence
+
+if TYPE_CHECKING:
+    from burnish.models.fitted import Fitted
+
+Result = TypeVar("Result")
+_log = logging.getLogger("burnish.serve")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answering:
+    """A version that was verified here and may answer."""
+
+    deployment: Deployment
+    task: Task
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What this server found when it verified a version; no problems means that it may answer."""
+
+    deployment: Deployment
+    problems: tuple[Problem, ...]
+
+
+class Live:
+    """The holder of the version that answers. `current` is None until one is verified."""
+
+    def __init__(self, settings: ServeSettings, ledger: Ledger, *, metrics: Metrics) -> None:
+        self.current: Answering | None = None
+        self.known: tuple[Deployment, ...] = ()
+        self.checks: dict[str, Check] = {}
+        self._ledger = ledger
+        self._bundles: Path = settings.workspace.bundles
+        self._task_name = settings.task_name
+        self._poll_seconds = settings.poll_seconds
+        self._retry_seconds = settings.retry_seconds
+        self._metrics = metrics
+        self._seen = -1
+        self._retry_at = 0.0
+        self._stop = threading.Event()
+        # An executor because its futures carry any error, of whatever library, back as a value.
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="burnish-load")
+        self._thread = threading.Thread(target=self._follow, name="burnish-follow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the ledger."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; the current version goes on answering what is in flight."""
+        self._stop.set()
+        self._thread.join()
+        self._loader.shutdown(wait=True, cancel_futures=True)
+
+    def _follow(self) -> None:
+        while True:
+            _, error = self._attempt(self._look)
+            if error is not None:
+                # The ledger cannot be read just now: what is verified goes on answering.
+                _log.error("cannot follow the ledger: %s", error, exc_info=error)
+            if self._stop.wait(self._poll_seconds):
+                return
+
+    def _attempt(self, job: Callable[[], Result]) -> tuple[Result | None, BaseException | None]:
+        future = self._loader.submit(job)
+        error = future.exception()
+        return (None, error) if error is not None else (future.result(), None)
+
+    def _look(self) -> None:
+        """One look at the ledger; work only when its sequence moved or a failed candidate is due."""
+        now = sequence(self._ledger, kind=EVENT_KIND)
+        due = self._retry_at and time.monotonic() >= self._retry_at
+        if now == self._seen and not due:
+            return
+        self._retry_at = 0.0
+        self.known = tuple(deployments(self._ledger, self._task_name))
+        for deployment in self.known:
+            if deployment.stage == "live":
+                self._make_live(deployment)
+        for deployment in self.known:
+            if deployment.stage == "shadow" and not self._is_checked(deployment):
+                self._open(deployment)
+        self._seen = now
+        self._metrics.sequence(now)
+
+    def _make_live(self, deployment: Deployment) -> None:
+        current = self.current
+        if current is not None and current.deployment.bundle_id == deployment.bundle_id:
+            # live again (or still) under the same bytes: nothing to load
+            self.current = Answering(deployment, current.task, current.fitted)
+            return
+        opened = self._open(deployment)
+        if opened is None:
+            self._retry_at = time.monotonic() + self._retry_seconds
+            return
+        self.current = Answering(deployment, opened.task, opened.fitted)
+        self._metrics.live(deployment)
+        _log.info("%s answers now (bundle %s)", deployment.version, deployment.bundle_id)
+
+    def _open(self, deployment: Deployment) -> Opened | None:
+        """Verify a candidate; None, with the reasons kept, counted and logged, when it may not answer."""
+        folder = self._bundles / deployment.bundle_id
+        try:
+            opened = open_bundle(folder, bundle_id=deployment.bundle_id)
+            problems: tuple[Problem, ...] = ()
+            if opened.task.name != self._task_name:
+                opened, problems = None, (_other_task(opened.task.name),)
+        except BurnishError as error:
+            opened, problems = None, error.problems
+        except Exception as error:
+            # a library's own error: told here as a problem, and raised on to the log of _follow
+            problem = Problem(
+                code="bundle-unloadable",
+                what=f"its engine raised {type(error).__name__}",
+                where=deployment.version,
+                fix="look at the traceback in the server's log",
+            )
+            self._keep(deployment, (problem,))
+            self._seen = sequence(self._ledger, kind=EVENT_KIND)
+            self._retry_at = time.monotonic() + self._retry_seconds
+            raise
+        self._keep(deployment, problems)
+        return opened
+
+    def _keep(self, deployment: Deployment, problems: tuple[Problem, ...]) -> None:
+        self.checks = {**self.checks, deployment.bundle_id: Check(deployment, problems)}
+        for problem in problems:
+            self._metrics.refused(problem.code)
+            _log.error("%s may not answer\n%s", deployment.version, problem.text())
+
+    def _is_checked(self, deployment: Deployment) -> bool:
+        return deployment.bundle_id in self.checks
+
+
+def _other_task(name: str) -> Problem:
+    return Problem(
+        code="bundle-tampered",
+        what=f'it answers the task "{name}"',
+        expected="the task it was promoted for",
+        fix="burnish rollback",
+    )

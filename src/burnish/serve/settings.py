@@ -1,0 +1,42 @@
+"""What a server is told at start: where, as whom, and every limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from burnish.store.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """Everything a server needs to know; nothing is read from the environment.
+
+    `token` is what clients send as "Authorization: Bearer TOKEN". `hosts` are the names a client may
+    call the server by, beside `host` itself and the loopback names.
+
+    Units: *_seconds, *_bytes, *_rows and *_characters (of text, before tokenisation). `body_seconds`
+    and `head_seconds` bound how long a client may take to send; `deadline_seconds` how long an
+    accepted request may wait and be computed; `drain_seconds` how long SIGTERM waits for them.
+    """
+
+    workspace: Workspace
+    task_name: str
+    token: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    hosts: tuple[str, ...] = ()
+    body_bytes: int = 2 << 20
+    request_rows: int = 1024
+    head_bytes: int = 32 << 10
+    head_lines: int = 100
+    head_seconds: float = 10.0
+    body_seconds: float = 10.0
+    deadline_seconds: float = 30.0
+    drain_seconds: float = 25.0
+    queue_rows: int = 2048
+    queue_characters: int = 8 << 20
+    # Larger batches gain nothing on a CPU: rows are computed in rectangles of 4096 tokens anyway.
+    batch_rows: int = 64
+    batch_characters: int = 64 << 10
+    poll_seconds: float = 0.2
+    retry_seconds: float = 30.0

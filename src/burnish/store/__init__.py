@@ -1,0 +1,1 @@
+"""Where things rest: workspace folders, durable files, the event ledger."""

@@ -1,0 +1,418 @@
+"""The only module that writes durably: either the old state is there or the whole new one, never a part.
+
+A file: temporary file beside it, write, fsync, rename, fsync of the parent. A folder: the same with a
+staging folder and a manifest. A failed fsync is a failed commit: the temporary is thrown away, never
+synced again. Whoever dies in between leaves a hidden temporary name that the next writer sweeps.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Self
+
+from pydantic import BaseModel
+
+from burnish.errors import BurnishError, fail
+from burnish.store.faults import disk_full, free_bytes, is_full, told
+from burnish.store.manifest import (
+    MANIFEST_NAME,
+    Checksum,
+    Listed,
+    checksum_of,
+    entries,
+    folders_in,
+    manifest_sha256,
+    render_manifest,
+    verify_folder,
+)
+from burnish.store.temporaries import (
+    FOLDER_ENDING,
+    NO_LINKS,
+    claim_file,
+    claim_folder,
+    hidden,
+    sweep,
+    unlink_quietly,
+)
+
+__all__ = [
+    "Checksum",
+    "LineLog",
+    "free_bytes",
+    "make_folder",
+    "manifest_sha256",
+    "new_folder",
+    "read_lines",
+    "remove_folder",
+    "replacing",
+    "sweep",
+    "verify_folder",
+    "write_file",
+    "write_json",
+    "write_text",
+]
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+# What a folder or a manifest takes at least; named when nothing better is known.
+_BLOCK_BYTES = 4096
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` at once: after any failure it holds the old bytes or the new ones, whole.
+
+    Returns only when the bytes and the name are on the disk.
+
+    Raises: disk-full, not-writable, write-failed.
+    """
+    path = Path(path)
+    _refuse_special(path)
+    try:
+        temporary, handle = claim_file(path, mode=FILE_MODE)
+        try:
+            _write_all(handle, data)
+            _fsync(handle)
+            os.replace(temporary, path)
+        except BaseException:
+            unlink_quietly(temporary)
+            raise
+        finally:
+            _let_go(handle)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise told(error, path, needs_bytes=len(data)) from error
+
+
+def write_text(path: Path, value: str) -> None:
+    """`write_file` for text, as UTF-8."""
+    write_file(path, value.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_file` for a record or plain JSON values: indented, readable, NaN refused."""
+    write_file(path, _json_bytes(value, indent=2))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """Yield a text file that becomes `path` at a clean end: for output too large to hold.
+
+    UTF-8, line ends as written. After an error `path` holds what it held before. A link is followed:
+    its target is replaced.
+
+    Raises: disk-full, not-writable, write-failed; what the body raises for other reasons.
+    """
+    path = Path(path).resolve()
+    _refuse_special(path)
+    try:
+        temporary, handle = claim_file(path, mode=FILE_MODE)
+    except OSError as error:
+        raise told(error, path) from error
+    try:
+        try:
+            # closefd False: the descriptor holds the lock that shows we live, so it goes last
+            with open(handle, "w", encoding="utf-8", newline="", closefd=False) as out:
+                yield out
+        except BaseException as error:
+            if _is_about(error, temporary):
+                raise told(error, path, needs_bytes=_taken(handle) + _BLOCK_BYTES) from error
+            raise
+        try:
+            _fsync(handle)
+            os.replace(temporary, path)
+            _fsync_folder(path.parent)
+        except OSError as error:
+            raise told(error, path, needs_bytes=_taken(handle)) from error
+    except BaseException:
+        unlink_quietly(temporary)
+        raise
+    finally:
+        _let_go(handle)
+
+
+def make_folder(path: Path) -> None:
+    """The folder and its missing parents, mode 0700, on the disk; an existing folder stays as it is.
+
+    Raises: disk-full, not-writable, write-failed.
+    """
+    path = Path(path).absolute()
+    missing = [place for place in (path, *path.parents) if not place.is_dir()]
+    try:
+        for place in reversed(missing):
+            try:
+                os.mkdir(place, FOLDER_MODE)
+            except FileExistsError:
+                if not place.is_dir():
+                    raise NotADirectoryError(
+                        errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place)
+                    ) from None
+            _fsync_folder(place.parent)
+    except OSError as error:
+        raise told(error, path, needs_bytes=_BLOCK_BYTES) from error
+
+
+@contextmanager
+def new_folder(
+    target: Path, *, checksum: Checksum = "sha256", needs_bytes: int = 0
+) -> Iterator[Path]:
+    """Yield an empty staging folder that becomes `target`, whole and with a manifest, at a clean end.
+
+    After an error, a kill or a power loss `target` does not exist and nothing is left that later work
+    would trip over. A `target` that is already there and verifies is never touched: what the body
+    wrote is dropped. With `needs_bytes` the room is checked before the body starts.
+
+    Raises: disk-full, not-writable, write-failed; for a target that is there and damaged, what
+        `verify_folder` finds.
+    """
+    target = Path(target)
+    _refuse_damaged(target)
+    make_folder(target.parent)
+    if needs_bytes > free_bytes(target.parent):
+        raise disk_full(target, needs_bytes=needs_bytes)
+    try:
+        sweep(target.parent)
+        staging, handle = claim_folder(target, mode=FOLDER_MODE)
+    except OSError as error:
+        raise told(error, target, needs_bytes=max(needs_bytes, _BLOCK_BYTES)) from error
+    try:
+        try:
+            yield staging
+        except BaseException as error:
+            if _is_about(error, staging):
+                raise _told_whole(error, target, staging, needs_bytes) from error
+            raise
+        try:
+            _commit(staging, target, checksum)
+        except OSError as error:
+            raise _told_whole(error, target, staging, needs_bytes) from error
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    finally:
+        _let_go(handle)
+
+
+def remove_folder(target: Path) -> None:
+    """Remove a published folder, if it is there; it is never seen half removed, also after a kill.
+
+    Raises: not-writable, write-failed.
+    """
+    target = Path(target)
+    number = 0
+    try:
+        while os.path.lexists(target):
+            doomed = hidden(target, number, FOLDER_ENDING)
+            try:
+                os.rename(target, doomed)
+            except OSError:
+                if not os.path.lexists(doomed):
+                    raise
+                number += 1
+                continue
+            _fsync_folder(target.parent)
+            shutil.rmtree(doomed)
+    except OSError as error:
+        raise told(error, target) from error
+
+
+class LineLog:
+    """A file of JSON lines that only grows; a line is on the disk once `append` has synced it.
+
+    Opening cuts off a torn last line, which only a death in the middle of a write leaves.
+    `sync_every` is the number of lines per fsync; `close` syncs the rest.
+
+    Raises: disk-full, not-writable, write-failed.
+    """
+
+    def __init__(self, path: Path, *, sync_every: int = 1) -> None:
+        self.path = Path(path)
+        self._sync_every = sync_every
+        self._pending = 0
+        self._handle = -1
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_LINKS
+            self._handle = os.open(self.path, flags, FILE_MODE)
+            os.ftruncate(self._handle, _whole_bytes(self.path.read_bytes()))
+            _fsync_folder(self.path.parent)
+        except OSError as error:
+            raise told(error, self.path) from error
+
+    def append(self, value: Any) -> None:
+        """Add one record or plain JSON value as a line."""
+        line = _json_bytes(value, indent=None)
+        size = os.fstat(self._handle).st_size
+        try:
+            _write_all(self._handle, line)
+        except OSError as error:
+            os.ftruncate(self._handle, size)
+            raise told(error, self.path, needs_bytes=len(line)) from error
+        self._pending += 1
+        if self._pending >= self._sync_every:
+            self.sync()
+
+    def sync(self) -> None:
+        """Put every appended line on the disk."""
+        try:
+            _fsync(self._handle)
+        except OSError as error:
+            raise told(error, self.path) from error
+        self._pending = 0
+
+    def close(self) -> None:
+        """Sync and close; twice is once."""
+        if self._handle < 0:
+            return
+        try:
+            self.sync()
+        finally:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The values of a LineLog's whole lines, a torn last line left out; none when there is no file."""
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    return [json.loads(line) for line in data[: _whole_bytes(data)].split(b"\n")[:-1]]
+
+
+def _commit(staging: Path, target: Path, checksum: Checksum) -> None:
+    """Sync, list, sync and rename: the order is the promise."""
+    listed = []
+    for name in sorted(entries(staging)):  # raises when a folder cannot be listed
+        path = staging / name
+        if name == MANIFEST_NAME or not stat.S_ISREG(path.lstat().st_mode):
+            raise ValueError(f"a new folder holds regular files, and no manifest yet; not {name}")
+        _settle(path)
+        listed.append(Listed(name, path.stat().st_size, checksum_of(path, checksum)))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS
+    handle = os.open(staging / MANIFEST_NAME, flags, FILE_MODE)
+    try:
+        _write_all(handle, render_manifest(listed, checksum))
+        _fsync(handle)
+    finally:
+        os.close(handle)
+    for folder in (*folders_in(staging), staging):
+        os.chmod(folder, FOLDER_MODE)
+        _fsync_folder(folder)
+    try:
+        os.rename(staging, target)
+    except OSError:
+        # Another process published the same content first; rename onto a filled folder fails.
+        if not target.is_dir():
+            raise
+        _refuse_damaged(target)
+        shutil.rmtree(staging, ignore_errors=True)
+    _fsync_folder(target.parent)
+
+
+def _refuse_special(path: Path) -> None:
+    """A rename would replace a device or a folder as readily as a file; /dev/null is not ours."""
+    if path.exists() and not path.is_file():
+        raise fail(
+            "not-writable",
+            "a folder or device is there, not a file",
+            where=str(path),
+            expected="the name of a file",
+            fix="choose another name",
+        )
+
+
+def _refuse_damaged(target: Path) -> None:
+    if os.path.lexists(target) and (problems := verify_folder(target)):
+        raise BurnishError(problems)
+
+
+def _settle(path: Path) -> None:
+    """A file the body wrote: private, and on the disk."""
+    handle = os.open(path, os.O_RDONLY | NO_LINKS)
+    try:
+        os.fchmod(handle, FILE_MODE)
+        _fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_about(error: BaseException, staging: Path) -> bool:
+    """True when what the body raised is the disk's fault and not its own."""
+    if is_full(error):
+        return True
+    if not isinstance(error, OSError) or error.errno not in _REFUSED:
+        return False
+    if error.filename is None:
+        return error.errno in (errno.EIO, errno.EROFS)
+    return str(staging) in str(error.filename)
+
+
+def _told_whole(
+    error: BaseException, target: Path, staging: Path, needs_bytes: int
+) -> BurnishError:
+    """The problem, with the bytes the folder took so far: counted before they are removed."""
+    try:
+        taken = sum((staging / name).lstat().st_size for name in entries(staging))
+    except OSError:
+        taken = 0  # renamed already, or the disk is gone; the first failure is the one to tell
+    return told(error, target, needs_bytes=max(needs_bytes, taken + _BLOCK_BYTES))
+
+
+def _let_go(handle: int) -> None:
+    """Close what was synced or thrown away already: only our lock hangs on it."""
+    with suppress(OSError):
+        os.close(handle)
+
+
+def _taken(handle: int) -> int:
+    return os.fstat(handle).st_size
+
+
+def _whole_bytes(data: bytes) -> int:
+    return data.rfind(b"\n") + 1
+
+
+def _json_bytes(value: Any, *, indent: int | None) -> bytes:
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    text = json.dumps(plain, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8; the escaped spelling keeps it.
+        return f"{json.dumps(plain, indent=indent, allow_nan=False)}\n".encode("ascii")
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _fsync(handle: int) -> None:
+    # On macOS fsync leaves the bytes in the drive's cache; F_FULLFSYNC does not.
+    past_the_cache = getattr(fcntl, "F_FULLFSYNC", None)
+    if past_the_cache is None:
+        os.fsync(handle)
+    else:
+        fcntl.fcntl(handle, past_the_cache)
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

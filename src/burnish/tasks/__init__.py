@@ -1,0 +1,1 @@
+"""What is right? task.toml becomes a Task; kinds say what a label means."""

@@ -1,0 +1,1 @@
+"""One file per kind of task behind the door tasks/kind.py."""

@@ -1,0 +1,97 @@
+"""The schema of task.toml: every key with its meaning, as JSON Schema for editors and other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.records.task import Task
+from burnish.tasks.kind import KINDS
+from burnish.tasks.sense import RIVALS
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+# One sentence per key; write.py prints some of them as comments, docs/define.md is tested to
+# name every one of them.
+NOTES: Mapping[str, str] = {
+    "name": "What the task is called: in folders, model names and the server's `model` field.",
+    "kind": "What a label means: exactly one (classification), any number (multilabel), or one of an "
+    "ordered scale, worst first (sentiment).",
+    "inputs": "The text columns the model reads, in this order.",
+    "label": "The column that holds the right answer.",
+    "labels": "The closed set of labels; for sentiment in order, worst first.",
+    "labels[].name": "The label as models, reports and the server say it.",
+    "labels[].description": "What the label means, for people who label and people who read.",
+    "labels[].values": "Other exact spellings of this label in the data; the name always counts.",
+    "separator": "What stands between several labels in one cell; multilabel only.",
+    "group": "A column whose rows belong together (a customer, a patient): a group never crosses a "
+    "split.",
+    "guideline": "How a person decides between labels.",
+    "primary_metric": "The number that early stopping, comparison and the verdict look at.",
+    "slices": "Columns whose values get a row of their own in the report.",
+    "keep_inputs": 'What the server\'s journal keeps of each text: "full", or only its "hash".',
+    "data": "Where the rows are, relative to task.toml.",
+    "data.train": "Files to learn from; alone, they are split into train, validation and test.",
+    "data.validation": "Files given for validation; honoured as they are.",
+    "data.test": "Files given for the final test; honoured as they are.",
+    "gates": "Promises the model must keep before it may be promoted.",
+    "gates[].metric": "The metric the gate looks at.",
+    "gates[].at_least": "The metric must reach this value.",
+    "gates[].at_most": "The metric must not exceed this value.",
+    "gates[].than": "Compare on the same test rows with this rival.",
+    "gates[].margin": "How much worse than the rival is still accepted; 0 means not worse.",
+    "gates[].sure": "The lower end of the interval must pass, not only the measured value.",
+}
+
+
+def task_schema() -> dict[str, Any]:
+    """The JSON Schema of task.toml, published as docs/task.schema.json.
+
+    It says what a file's shape may be; what only a whole reading can tell (two labels with one
+    spelling, a gate that asks for nothing) is `load_task`'s part.
+
+    Example:
+        >>> schema = task_schema()
+        >>> schema["required"]
+        ['name', 'kind', 'inputs', 'label', 'labels', 'primary_metric']
+    """
+    schema = _without_null(Task.model_json_schema())
+    definitions: dict[str, Any] = schema["$defs"]
+    for definition in definitions.values():
+        definition.pop("description", None)  # docstrings speak to programmers
+    owners = {"": schema["properties"]}
+    owners["labels[]"] = definitions["LabelSpec"]["properties"]
+    owners["data"] = definitions["DataFiles"]["properties"]
+    owners["gates[]"] = definitions["Gate"]["properties"]
+    for key, note in NOTES.items():
+        owner, _, leaf = key.rpartition(".")
+        owners[owner][leaf]["description"] = note
+    schema["title"] = "task.toml"
+    schema["description"] = "What counts as right for one job, as Burnish reads it."
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"kind": {"const": name}}},
+            "then": {"properties": {"primary_metric": {"enum": list(kind.metrics)}}},
+        }
+        for name, kind in KINDS.items()
+    ]
+    definitions["Gate"]["properties"]["than"]["enum"] = list(RIVALS)
+    return {"$schema": SCHEMA_DIALECT, **schema}
+
+
+def _without_null(node: Any) -> Any:
+    """The same schema where absence is the only null, because TOML has no other."""
+    if isinstance(node, list):
+        return [_without_null(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {
+        key: _without_null(value)
+        for key, value in node.items()
+        if not (key == "default" and value is None) and key != "title"
+    }
+    choices = [choice for choice in kept.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        del kept["anyOf"]
+        kept = {**kept, **choices[0]}
+    return kept

@@ -1,0 +1,283 @@
+"""What a task.toml of the right shape may still get wrong: rules between its keys.
+
+Works on plain TOML values, not on a Task, so that one misshapen key does not hide the problems of
+the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from burnish.errors import Problem, nearest
+from burnish.tasks.kind import KINDS
+from burnish.tasks.lines import Path
+
+# What a gate may compare with: the baselines that always run, and the model that answers now.
+RIVALS = ("majority", "tfidf", "centroid", "knn", "live")
+
+# A gate may also look at how honest the probabilities are; nobody trains for these alone.
+CALIBRATION = ("ece", "brier")
+
+# Not shares: in labels, in nats, from -1 to 1.
+OPEN_SCALES = ("mean_absolute_label_error", "log_loss", "quadratic_weighted_kappa", "brier")
+
+Found = tuple[Path, Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class _Metrics:
+    """The metric names that one key may take."""
+
+    kind: str
+    names: tuple[str, ...]
+    default: str
+
+
+def sense_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
+    """Every rule that the values break, each with the path of the key to look at."""
+    kind = KINDS.get(raw["kind"]) if isinstance(raw.get("kind"), str) else None
+    yield from _columns(raw)
+    yield from _labels(raw)
+    if raw.get("kind") == "multilabel":
+        yield from _separator(raw)
+    if kind is not None:
+        known = _Metrics(raw["kind"], kind.metrics, kind.default_metric)
+        yield from _metric(("primary_metric",), raw.get("primary_metric"), known)
+    for place, gate in enumerate(_tables(raw.get("gates"))):
+        path: Path = ("gates", place)
+        if kind is not None:
+            known = _Metrics(raw["kind"], (*kind.metrics, *CALIBRATION), kind.default_metric)
+            yield from _metric((*path, "metric"), gate.get("metric"), known)
+        yield from _gate(path, gate)
+    yield from _files(raw)
+
+
+def _columns(raw: Mapping[str, Any]) -> Iterator[Found]:
+    label = raw.get("label")
+    inputs: list[str] = []
+    for place, column in _strings(raw.get("inputs")):
+        if column == label:
+            yield (
+                ("inputs", place),
+                Problem(
+                    code="task-bad-value",
+                    what=f'the label column "{column}" is also an input',
+                    expected="inputs that are known before the answer is",
+                    fix=f'take "{column}" out of inputs',
+                ),
+            )
+        if column in inputs:
+            yield ("inputs", place), _twice("inputs", column)
+        inputs.append(column)
+    group = raw.get("group")
+    if isinstance(group, str) and (group == label or group in inputs):
+        yield (
+            ("group",),
+            Problem(
+                code="task-bad-value",
+                what=f'the group column "{group}" is also {"the label" if group == label else "an input"}',
+                expected="a column that says which rows belong together",
+                fix="name another column, or remove the key",
+            ),
+        )
+    seen: set[str] = set()
+    for place, column in _strings(raw.get("slices")):
+        if column in seen:
+            yield ("slices", place), _twice("slices", column)
+        seen.add(column)
+
+
+def _labels(raw: Mapping[str, Any]) -> Iterator[Found]:
+    owners: dict[str, tuple[str, Path]] = {}
+    for place, label in enumerate(_tables(raw.get("labels"))):
+        name = label.get("name")
+        if not isinstance(name, str):
+            continue
+        spoken: list[tuple[Path, str]] = [(("labels", place, "name"), name)]
+        spoken += [
+            (("labels", place, "values", at), value) for at, value in _strings(label.get("values"))
+        ]
+        for path, spelling in spoken:
+            owner, owner_path = owners.setdefault(spelling, (name, path))
+            if owner_path[1] == place:
+                continue  # a label may list its own name among its values
+            what = (
+                f'a second label named "{name}"'
+                if path[-1] == "name" and owner == name
+                else f'"{spelling}" means label "{owner}" and label "{name}"'
+            )
+            yield (
+                path,
+                Problem(
+                    code="task-duplicate-label",
+                    what=what,
+                    expected="each spelling to mean one label",
+                    fix="remove it from one of the two",
+                ),
+            )
+
+
+def _separator(raw: Mapping[str, Any]) -> Iterator[Found]:
+    separator = raw.get("separator", ",")
+    if not isinstance(separator, str):
+        return
+    if not separator:
+        yield (
+            ("separator",),
+            Problem(
+                code="task-bad-value",
+                what="the separator is empty",
+                expected='the text that stands between labels in one cell, such as ","',
+                fix='write separator = ","',
+            ),
+        )
+        return
+    for place, label in enumerate(_tables(raw.get("labels"))):
+        named = [("name", label.get("name"))]
+        named += [("values", value) for _, value in _strings(label.get("values"))]
+        for key, spelling in named:
+            if not isinstance(spelling, str) or not spelling:
+                continue
+            if separator in spelling or spelling.strip() != spelling:
+                yield (
+                    ("labels", place, key),
+                    Problem(
+                        code="task-bad-value",
+                        what=f'"{spelling}" can never be read from a cell split at "{separator}"',
+                        expected="labels without the separator and without blanks around them",
+                        fix="choose another separator, or another spelling",
+                    ),
+                )
+
+
+def _gate(path: Path, gate: Mapping[str, Any]) -> Iterator[Found]:
+    bounds = [key for key in ("at_least", "at_most", "than") if key in gate]
+    if not bounds:
+        yield (
+            path,
+            Problem(
+                code="task-bad-value",
+                what="the gate asks for nothing",
+                expected="at_least, at_most or than",
+                fix="add for example at_least = 0.8",
+            ),
+        )
+    than = gate.get("than")
+    if isinstance(than, str) and than not in RIVALS:
+        yield (
+            (*path, "than"),
+            Problem(
+                code="task-bad-value",
+                what=f'found than = "{than}"',
+                expected=f"one of: {', '.join(RIVALS)}",
+                fix="name one of these rivals",
+                nearest=nearest(than, RIVALS),
+            ),
+        )
+    for key in ("at_least", "at_most", "margin"):
+        yield from _number((*path, key), gate.get(key), gate.get("metric"))
+    low, high = gate.get("at_least"), gate.get("at_most")
+    if _is_number(low) and _is_number(high) and low > high:
+        yield (
+            (*path, "at_least"),
+            Problem(
+                code="task-bad-value",
+                what=f"at_least = {low} is above at_most = {high}",
+                expected="a gate that can be passed",
+                fix="swap the two, or drop one",
+            ),
+        )
+
+
+def _number(path: Path, value: object, metric: object) -> Iterator[Found]:
+    if not _is_number(value):
+        return
+    least, most = (-math.inf, math.inf) if metric in OPEN_SCALES else (0.0, 1.0)
+    if path[-1] == "margin":
+        least = 0.0
+    if math.isfinite(value) and least <= value <= most:
+        return
+    expected = "a finite number" if most == math.inf else "a number from 0 to 1"
+    mended = f"write {path[-1]} = {value / 100:g}" if 1 < value <= 100 else "correct the number"
+    yield (
+        path,
+        Problem(
+            code="task-bad-value",
+            what=f"found {path[-1]} = {value}",
+            expected=f"{expected}, not below 0" if path[-1] == "margin" else expected,
+            fix=mended,
+        ),
+    )
+
+
+def _metric(path: Path, metric: object, known: _Metrics) -> Iterator[Found]:
+    if isinstance(metric, str) and metric not in known.names:
+        yield (
+            path,
+            Problem(
+                code="task-bad-value",
+                what=f'found {path[-1]} = "{metric}"',
+                expected=f'one of, for kind = "{known.kind}": {", ".join(known.names)}',
+                fix=f'write for example {path[-1]} = "{known.default}"',
+                nearest=nearest(metric, known.names),
+            ),
+        )
+
+
+def _files(raw: Mapping[str, Any]) -> Iterator[Found]:
+    data = raw.get("data")
+    if not isinstance(data, Mapping):
+        return
+    if isinstance(data.get("train"), list) and not data["train"]:
+        yield (
+            ("data", "train"),
+            Problem(
+                code="task-bad-value",
+                what="the list of training files is empty",
+                expected="at least one file, relative to task.toml",
+                fix='write for example train = ["tickets.csv"]',
+            ),
+        )
+    seen: dict[str, str] = {}
+    for split in ("train", "validation", "test"):
+        for place, file in _strings(data.get(split)):
+            if file in seen:
+                yield (
+                    ("data", split, place),
+                    Problem(
+                        code="task-bad-value",
+                        what=f'"{file}" is named for {seen[file]} and again for {split}',
+                        expected="each file once",
+                        fix="remove it from one of the lists",
+                    ),
+                )
+            seen.setdefault(file, split)
+
+
+def _twice(key: str, column: str) -> Problem:
+    return Problem(
+        code="task-bad-value",
+        what=f'the column "{column}" stands twice in {key}',
+        expected="each column once",
+        fix="remove one of the two",
+    )
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    """The items as tables, an item of another type as an empty one, so that places stay right."""
+    if not isinstance(value, list):
+        return []
+    return [item if isinstance(item, Mapping) else {} for item in value]
+
+
+def _strings(value: object) -> list[tuple[int, str]]:
+    if not isinstance(value, list):
+        return []
+    return [(place, item) for place, item in enumerate(value) if isinstance(item, str)]
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

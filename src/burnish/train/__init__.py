@@ -1,0 +1,1 @@
+"""How does it learn? The loop, checkpoints, the run."""

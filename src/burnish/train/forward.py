@@ -1,0 +1,81 @@
+"""How a method turns rows into logits: whole forward passes, or the head alone on cached features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.encode.pack import micro_batches, pack
+from burnish.models.classifier import TransformersFitted
+from burnish.models.family import family_of
+from burnish.models.learner import Learner, logits_of, rectangle
+from burnish.records.encoding import Encoding, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """`logits` of train rows with gradients, `judged` logits of the validation rows, and each row's cost in tokens."""
+
+    logits: Callable[[IntArray], Tensor]
+    judged: Callable[[], FloatArray]
+    lengths: Sequence[int]
+
+
+def forward_of(
+    learner: Learner,
+    fitted: TransformersFitted,
+    encodings: Sequence[Encoding],
+    validation: Sequence[Encoding],
+    *,
+    head_only: bool,
+) -> Forward:
+    """The forward passes of a method. `head_only` runs the frozen encoder once per row, not once per epoch."""
+    if not head_only:
+        lengths = [len(encoding) for encoding in encodings]
+        dummy_RL = np.zeros((len(encodings), learner.n_labels))
+        ones_R = np.ones(len(encodings))
+
+        def whole(piece: IntArray) -> Tensor:
+            batch = pack(encodings, piece, targets_RL=dummy_RL, weights_R=ones_R)
+            return logits_of(learner, batch)
+
+        return Forward(whole, lambda: fitted.logits(validation), lengths)
+    family = family_of(learner.model_type)
+    train_features = _features(learner, encodings)
+    validation_features = _features(learner, validation)
+
+    def cached(piece: IntArray) -> Tensor:
+        return family.head(learner.model, train_features[torch.from_numpy(piece)]).float()
+
+    def judged() -> FloatArray:
+        learner.model.eval()
+        with torch.inference_mode():
+            logits_RL = family.head(learner.model, validation_features)
+        return logits_RL.double().cpu().numpy()
+
+    return Forward(cached, judged, [1] * len(encodings))
+
+
+def _features(learner: Learner, encodings: Sequence[Encoding]) -> Tensor:
+    """The pooled hidden state of every row, (R, 1, H), without dropout: computed once."""
+    family = family_of(learner.model_type)
+    learner.model.eval()
+    lengths = [len(encoding) for encoding in encodings]
+    dummy_RL = np.zeros((len(encodings), 1))
+    ones_R = np.ones(len(encodings))
+    pieces: list[tuple[IntArray, Tensor]] = []
+    every = np.arange(len(encodings))
+    with torch.no_grad():
+        for rows in micro_batches(every, lengths, batch_tokens=4096):
+            batch = pack(encodings, rows, targets_RL=dummy_RL, weights_R=ones_R)
+            ids, mask = rectangle(batch, pad_id=learner.pad_id, device=learner.device)
+            pieces.append((rows, family.pooled(learner.model, ids, mask).float()))
+    width = pieces[0][1].shape[-1] if pieces else 1
+    features = torch.zeros(len(encodings), 1, width, device=learner.device)
+    for rows, hidden in pieces:
+        features[torch.from_numpy(rows)] = hidden
+    return features

@@ -1,0 +1,64 @@
+"""recipe.toml: the recipe as a file people edit; unknown keys and wrong values all told at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from burnish.errors import BurnishError, Problem, fail, nearest
+from burnish.records.recipe import Recipe
+
+FILE_NAME = "recipe.toml"
+
+
+def load_recipe(path: Path, *, overrides: Mapping[str, object]) -> Recipe:
+    """The recipe of a file (defaults where it is silent or absent) with overrides from the command line on top.
+
+    Raises: recipe-bad-toml, recipe-unknown-key, recipe-bad-value.
+    """
+    values: dict[str, object] = {}
+    if path.is_file():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise fail(
+                "recipe-bad-toml",
+                str(error),
+                where=path.name,
+                expected="TOML: one `key = value` a line",
+                fix=f"correct {path.name}, or remove it to use the defaults",
+            ) from None
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    problems = [_unknown(key, path) for key in values if key not in Recipe.model_fields]
+    known = {key: value for key, value in values.items() if key in Recipe.model_fields}
+    try:
+        recipe = Recipe.model_validate(known)
+    except ValidationError as error:
+        problems += [
+            Problem(
+                code="recipe-bad-value",
+                what=f"{item['loc'][0]} = {item['input']!r}",
+                where=path.name if str(item["loc"][0]) not in overrides else "command line",
+                expected=item["msg"].removeprefix("Input should be "),
+                fix="correct the value; docs/train.md lists every field",
+            )
+            for item in error.errors()
+        ]
+        raise BurnishError(tuple(problems)) from None
+    if problems:
+        raise BurnishError(tuple(problems))
+    return recipe
+
+
+def _unknown(key: str, path: Path) -> Problem:
+    return Problem(
+        code="recipe-unknown-key",
+        what=f'unknown key "{key}"',
+        where=path.name,
+        expected=f"one of: {', '.join(Recipe.model_fields)}",
+        fix="correct or remove the key",
+        nearest=nearest(key, Recipe.model_fields),
+    )

@@ -1,0 +1,100 @@
+"""The circle on real rows with the real base model: from `burnish init` to an answer over HTTP, and back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+TRAIN_ROWS = 900
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, real_data: Path, burnish) -> Path:
+    """A project on eight intents of banking77, its head trained on the real base."""
+    folder = tmp_path_factory.mktemp("banking")
+    with (real_data / "banking77" / "train.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    intents = sorted({row[1] for row in rows[1:]})[:8]
+    with (folder / "banking.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([rows[0], *[r for r in rows[1:] if r[1] in intents]][:TRAIN_ROWS])
+    burnish("init", "banking.csv", cwd=folder)
+    burnish("run", "--method", "head", "--epochs", "10", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(project: Path, cache: Path, burnish) -> Iterator[tuple[str, dict[str, str]]]:
+    """The served project: its address and the header that opens it."""
+    burnish("promote", cwd=project)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "burnish", "serve", "--port", "0"],
+        cwd=project,
+        env={**os.environ, "BURNISH_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[-1]
+    token = (project / ".burnish" / "token").read_text().strip()
+    with httpx.Client(base_url=address, timeout=60) as client:
+        for _ in range(600):
+            if client.get("/readyz").status_code == 200:
+                break
+    yield address, {"Authorization": f"Bearer {token}"}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+def test_an_answer_names_label_probabilities_version_and_id(server) -> None:
+    address, headers = server
+    body = {"inputs": {"text": "When will my new card arrive in the post?"}}
+    reply = httpx.post(f"{address}/v1/predictions", json=body, headers=headers, timeout=60)
+    assert reply.status_code == 200
+    answer = reply.json()
+    assert answer["version"].startswith("banking-")
+    (prediction,) = answer["predictions"]
+    assert prediction["label"] == "card_arrival"
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1)
+    assert prediction["id"]
+
+
+def test_batch_answers_equal_the_servers(project: Path, server, burnish) -> None:
+    address, headers = server
+    texts = ["I lost my card", "card still not here", "is there an age limit?"]
+    (project / "rows.csv").write_text("text\n" + "\n".join(texts) + "\n")
+    burnish("predict", "rows.csv", "-o", "out.jsonl", "--probabilities", cwd=project)
+    lines = [json.loads(line) for line in (project / "out.jsonl").read_text().splitlines()]
+    reply = httpx.post(
+        f"{address}/v1/predictions", json={"inputs": texts}, headers=headers, timeout=60
+    ).json()
+    assert [line["label"] for line in lines] == [p["label"] for p in reply["predictions"]]
+
+
+def test_the_report_has_every_number_with_its_interval(project: Path, burnish) -> None:
+    outcome = json.loads(
+        burnish("run", "--method", "head", "--epochs", "10", "--json", cwd=project).stdout
+    )
+    report = outcome["report"]
+    for measure in report["measures"]:
+        assert measure["n"] > 0
+        if measure["low"] is not None:
+            assert measure["low"] <= measure["value"] <= measure["high"]
+    names = [one["name"] for one in outcome["decision"]["candidates"]]
+    assert names == ["majority", "tfidf", "centroid", "knn", "tuned"]
+    assert report["verdict"] == "passed"
+    page = (project / outcome["report_path"]).read_text()
+    assert "<svg" in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_rollback_needs_something_to_go_back_to(project: Path, server, burnish) -> None:
+    told = burnish("rollback", cwd=project, code=1).stderr
+    assert "nothing-to-roll-back" in told
