@@ -32,7 +32,11 @@ from burnish.store.workspace import Workspace, open_workspace
 AT = "2026-11-22T10:00:00.000+00:00"
 TOKEN = "a-token-for-tests-only"
 LABELS = ("refund", "delivery", "other")
-GOLDEN = ({"text": "Where is my parcel?"}, {"text": "I want my money back"}, {"text": "ä \ud800 🎉"})
+GOLDEN = (
+    {"text": "Where is my parcel?"},
+    {"text": "I want my money back"},
+    {"text": "ä \ud800 🎉"},
+)
 
 
 def make_task(**changes: object) -> Task:
@@ -69,9 +73,7 @@ def bundle_of(
     scratch = workspace.root / "scratch"
     scratch.mkdir(exist_ok=True)
     majority.write(scratch, values)
-    fitted = load_engine(
-        scratch, task, engine="majority", precision="fp32", max_tokens=max_tokens
-    )
+    fitted = load_engine(scratch, task, engine="majority", precision="fp32", max_tokens=max_tokens)
     return make_bundle(
         task,
         fitted,
@@ -217,7 +219,10 @@ def main() -> None:
     root, port, *rest = sys.argv[1:]
     limits = {name: float(value) for name, _, value in (item.partition("=") for item in rest)}
     whole = {name: int(v) if v.is_integer() else v for name, v in limits.items()}
-    serve(settings_of(open_workspace(Path(root), create=True), port=int(port), **whole), announce=print)
+    serve(
+        settings_of(open_workspace(Path(root), create=True), port=int(port), **whole),
+        announce=print,
+    )
 
 
 if __name__ == "__main__":

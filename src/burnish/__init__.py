@@ -1,1 +1,57 @@
-"""Burnish: from labelled rows to a model you can defend."""
+"""Burnish: from labelled rows to a model you can defend. The public API, in life-cycle order.
+
+Example:
+    >>> import burnish
+    >>> burnish.Recipe(method="lora").lora_rank
+    16
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("burnish")
+
+# Where each public name lives. Resolved on first use, so that `import burnish` costs nothing.
+_HOMES = {
+    "init": "burnish.api",
+    "load_task": "burnish.tasks.load",
+    "check": "burnish.api",
+    "make_dataset": "burnish.api",
+    "train": "burnish.api",
+    "evaluate": "burnish.api",
+    "decide": "burnish.api",
+    "run": "burnish.api",
+    "promote": "burnish.api",
+    "rollback": "burnish.api",
+    "deployments": "burnish.api",
+    "predict": "burnish.api",
+    "serve": "burnish.api",
+    "Task": "burnish.records.task",
+    "Dataset": "burnish.records.dataset",
+    "Recipe": "burnish.records.recipe",
+    "Run": "burnish.records.run",
+    "Report": "burnish.records.report",
+    "Decision": "burnish.records.decision",
+    "Deployment": "burnish.records.deployment",
+    "BurnishError": "burnish.errors",
+}
+__all__ = list(_HOMES)  # noqa: PLE0605
+
+
+# Four verbs share their name with the stage's package. The packages are imported here (a docstring each)
+# and their names taken off again, so that `burnish.train` is the verb and `burnish.train.fit` still imports:
+# Python binds a package to its parent only the first time it is imported.
+for _stage in ("train", "evaluate", "decide", "serve"):
+    import_module(f"burnish.{_stage}")
+    globals().pop(_stage, None)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'burnish' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, "__version__"]

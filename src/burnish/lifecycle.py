@@ -7,15 +7,19 @@ so that checking data or listing runs never waits for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.check import check
 from burnish.data.dataset import load_rows, make_dataset
 from burnish.data.examples import ReadResult, read_examples
+from burnish.data.read import read_rows, sniff
+from burnish.data.rows import Row
 from burnish.errors import BurnishError, fail, nearest
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Deployment
@@ -23,17 +27,21 @@ from burnish.records.example import Example, Split
 from burnish.records.recipe import Recipe
 from burnish.records.report import Report
 from burnish.records.run import Run, Step
-from burnish.records.task import Task
+from burnish.records.task import DataFiles, Task
 from burnish.store.workspace import Workspace, lock, open_workspace, resolve
 from burnish.tasks.load import load_task
+from burnish.tasks.propose import Proposal, no_proposal, propose, task_name
+from burnish.tasks.write import write_task
 
 if TYPE_CHECKING:
     from burnish.decide.prove import Proof
     from burnish.deploy.bundle import Opened
     from burnish.models.source import BaseModel
 
+# Rows that init looks at: enough to see every label of a hundred, read in well under a second.
+_LOOKED_AT_ROWS = 20_000
+_SAYS_NOTHING = frozenset({"train", "data", "rows", "dataset", "test", "all"})
 SALT = "burnish"
-SHARES = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,16 @@ class Edge:
     on_step: Callable[[Step], None]
     interruptible: Callable[[], AbstractContextManager[Callable[[], int | None]]]
     offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What init found: where task.toml was written, how many rows it looked at, and every reading, best first."""
+
+    path: Path
+    rows: int
+    columns: tuple[str, ...]
+    proposals: tuple[Proposal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +105,58 @@ class Outcome:
     report: Report
     report_path: Path
     shadows: Mapping[str, Deployment]
+
+
+def start(
+    train: Sequence[Path],
+    root: Path,
+    *,
+    test: Path | None = None,
+    validation: Path | None = None,
+    kind: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+) -> Started:
+    """Look at labelled rows, propose tasks, and write the best as task.toml into `root`.
+
+    Files are named in it relative to `root`; given validation and test files are honoured as they are.
+
+    Raises: task-exists (without `force`), and the codes of sniff and propose.
+    """
+    target = root / "task.toml"
+    if target.exists() and not force:
+        raise fail(
+            "task-exists",
+            "there is a task.toml already",
+            where=str(target),
+            expected="a folder without one",
+            fix="edit it, or replace it: burnish init --force FILE",
+        )
+    facts = [sniff(path) for path in (*train, validation, test) if path is not None][0]
+    rows: list[Mapping[str, str]] = []
+    for path in (*train, validation, test):
+        if path is not None:
+            read = islice(read_rows(path), _LOOKED_AT_ROWS)
+            rows += [row.fields for row in read if isinstance(row, Row)]
+    files = DataFiles(
+        train=tuple(_relative(path, root) for path in train),
+        validation=(_relative(validation, root),) if validation else (),
+        test=(_relative(test, root),) if test else (),
+    )
+    first = train[0].resolve()
+    alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
+    stem = first.stem if alone or not first.parent.name else first.parent.name
+    proposals = propose(
+        facts.columns, rows, name=name or task_name(stem), files=files, kind=kind
+    )
+    if not proposals:
+        raise BurnishError((no_proposal(facts.columns, rows),))
+    write_task(proposals[0].task, target)
+    return Started(target, len(rows), tuple(facts.columns), proposals)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def open_project(root: Path) -> Project:
@@ -151,12 +221,33 @@ def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
         read,
         project.workspace,
         salt=SALT,
-        shares=SHARES,
+        shares=_shares(project.task),
         at=edge.now(),
         token_lengths=counter.lengths if counter else None,
         limit_tokens=counter.limit_tokens if counter else None,
     )
-    return Prepared(dataset, load_rows(project.workspace, dataset.id))
+    rows = load_rows(project.workspace, dataset.id)
+    empty = [split for split, examples in rows.items() if not examples]
+    if empty:
+        raise fail(
+            "split-empty",
+            f"{dataset.rows_used} usable rows leave nothing for {' and '.join(empty)}",
+            where=f"dataset {dataset.id}",
+            expected="rows of at least two labels in train, validation and test",
+            fix="label more rows (some tens a label), or give files of your own under [data] in "
+            "task.toml; burnish data check shows what was set aside",
+        )
+    return Prepared(dataset, rows)
+
+
+def _shares(task: Task) -> tuple[float, float, float]:
+    """Train, validation, test fractions; where test is given, the rest keeps its proportions."""
+    files = task.data
+    if files is None:
+        return (0.8, 0.1, 0.1)
+    validation = files.validation_fraction
+    test = files.test_fraction
+    return (1 - validation - test, validation, test)
 
 
 def fetch(project: Project, prepared: Prepared, recipe: Recipe, edge: Edge) -> BaseModel:

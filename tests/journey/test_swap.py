@@ -8,10 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
-from deployed import WHO, Server, bundle_of, ledger_of, make_workspace, server_on
 
 from burnish.deploy.deployments import history, promote, rollback
 from burnish.store.ledger import find_prediction
+from deployed import WHO, Server, bundle_of, ledger_of, make_workspace, server_on
 
 REQUESTS = 2000
 SWAPS = 20

@@ -20,7 +20,7 @@ from burnish.errors import BurnishError
 from burnish.records.dataset import Rejection
 
 SAMPLES = settings(
-    max_examples=60,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -182,7 +182,7 @@ def damaged() -> st.SearchStrategy[Callable[[bytes], bytes]]:
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-@settings(SAMPLES, max_examples=120)
+@settings(SAMPLES, max_examples=40)
 @given(table=tables(), harm=st.lists(damaged(), min_size=1, max_size=3))
 def test_damage_raises_nothing_but_our_error_and_every_record_is_told(
     tmp_path: Path, suffix: str, table: Table, harm: list[Callable[[bytes], bytes]]
@@ -317,7 +317,10 @@ def test_stray_bytes_in_utf8_cost_their_rows_only(tmp_path: Path) -> None:
 
 
 def _write(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content) and None
+    def make(path: Path) -> None:
+        path.write_bytes(content)
+
+    return make
 
 
 @pytest.mark.parametrize(

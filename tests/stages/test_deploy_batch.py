@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Iterator
 
-from deployed import make_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from burnish.deploy.batch import BatchResult, predict_file
 from burnish.deploy.engines.majority import MajorityFitted
 from burnish.evaluate.predict import predict
 from burnish.records.dataset import Rejection
+from deployed import make_task
 
 TASK = make_task()
 FITTED = MajorityFitted((0.6, 0.3, 0.1), sigmoid=False, max_tokens=4)
@@ -72,7 +72,13 @@ def test_jsonl_and_several_labels() -> None:
     fitted = MajorityFitted((0.6, 0.7, 0.1), sigmoid=True, max_tokens=4)
     out = io.StringIO()
     predict_file(
-        fitted, task, [row(2, "a"), row(3, "")], out, version="v-1", form="jsonl", probabilities=True
+        fitted,
+        task,
+        [row(2, "a"), row(3, "")],
+        out,
+        version="v-1",
+        form="jsonl",
+        probabilities=True,
     )
     first, second = map(json.loads, out.getvalue().splitlines())
     assert first["label"] is None and first["labels"] == ["refund", "delivery"]

@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 
 import pytest
-from deployed import AT, GOLDEN, bundle_of, forge, make_task, make_workspace
 
 from burnish.deploy.bundle import load_bundle, make_bundle, open_bundle
 from burnish.deploy.engines import majority
@@ -16,6 +15,7 @@ from burnish.errors import BurnishError
 from burnish.store.durable import verify_folder
 from burnish.store.manifest import Listed, checksum_of, render_manifest
 from burnish.store.workspace import Workspace
+from deployed import AT, GOLDEN, bundle_of, forge, make_task, make_workspace
 
 SHARES = (0.6, 0.3, 0.1)
 NAMES = {
@@ -52,7 +52,9 @@ def test_it_holds_everything_and_opens(workspace: Workspace) -> None:
     opened = open_bundle(folder, bundle_id=bundle.id)
     assert opened.bundle == bundle
     assert opened.task == make_task()
-    assert json.loads((folder / "burnish/label_map.json").read_text())["id2label"]["1"] == "delivery"
+    assert (
+        json.loads((folder / "burnish/label_map.json").read_text())["id2label"]["1"] == "delivery"
+    )
     golden = read_golden(folder)
     assert [row.inputs for row in golden] == [dict(row) for row in GOLDEN]
     assert golden[0].probabilities == pytest.approx(SHARES)

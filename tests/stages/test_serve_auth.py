@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import TOKEN, WHO, bundle_of, ledger_of, make_workspace, settings_of
 
 from burnish.deploy.deployments import promote
 from burnish.serve.app import make_app
 from burnish.serve.auth import SCOPES, App
+from deployed import TOKEN, WHO, bundle_of, ledger_of, make_workspace, settings_of
 
 Headers = list[tuple[bytes, bytes]]
 HOST = (b"host", b"127.0.0.1:8000")
@@ -142,7 +142,11 @@ TRICKS: dict[str, tuple[str, Headers, dict[str, Any]]] = {
     "in a cookie": ("{}", [(b"cookie", f"token={TOKEN}".encode())], {}),
     "proxy header": ("{}", [(b"proxy-authorization", AUTH[1]), (b"x-api-key", TOKEN.encode())], {}),
     "said to be local": ("{}", [(b"x-forwarded-for", b"127.0.0.1"), (b"x-real-ip", b"::1")], {}),
-    "another path in a header": ("/healthz", [(b"x-original-url", b"{}"), (b"x-rewrite-url", b"{}")], {}),
+    "another path in a header": (
+        "/healthz",
+        [(b"x-original-url", b"{}"), (b"x-rewrite-url", b"{}")],
+        {},
+    ),
     "method override": ("{}", [(b"x-http-method-override", b"GET")], {"method": "POST"}),
     "doubled slash": ("/{}", [], {}),
     "through a probe": ("/healthz/..{}", [], {}),
@@ -178,7 +182,14 @@ def test_no_trick_opens_a_route(caller: Caller, trick: str, path: str) -> None:
         assert b"refund" not in body
 
 
-HOSTS = [b"evil.example", b"127.0.0.1.evil.example", b"evil@127.0.0.1", b"", b"localhost:80:80", b"[::2]"]
+HOSTS = [
+    b"evil.example",
+    b"127.0.0.1.evil.example",
+    b"evil@127.0.0.1",
+    b"",
+    b"localhost:80:80",
+    b"[::2]",
+]
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -201,7 +212,17 @@ def test_probes_tell_a_status_and_nothing_else(caller: Caller) -> None:
 
 def traversals() -> list[str]:
     """About 2,000 ways to ask for a file."""
-    ups = ["../", "..\\", "%2e%2e/", "..%2f", "%252e%252e%252f", "....//", "..;/", "\u2025/", "..%c0%af"]
+    ups = [
+        "../",
+        "..\\",
+        "%2e%2e/",
+        "..%2f",
+        "%252e%252e%252f",
+        "....//",
+        "..;/",
+        "\u2025/",
+        "..%c0%af",
+    ]
     ends = ["etc/passwd", ".burnish/token", "token", "ledger.db", "", "\0", "file:///etc/passwd"]
     starts = ["", "/", "support/", "support-1/", "\\\\host\\", "//", "~/", "C:\\"]
     made = (s + u * n + e for s in starts for u in ups for n in (1, 3, 8, 20) for e in ends)
@@ -219,5 +240,7 @@ def test_a_path_in_any_place_reaches_no_file(caller: Caller, tmp_path: Path) -> 
 
     for text in strings[::4]:
         asked = json.dumps({"inputs": "hello", "model": text}).encode()
-        status, body = caller.call("/v1/predictions", method="POST", headers=[HOST, AUTH], body=asked)
+        status, body = caller.call(
+            "/v1/predictions", method="POST", headers=[HOST, AUTH], body=asked
+        )
         assert status == 404 and b"model-unknown" in body

@@ -14,6 +14,17 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from burnish.deploy.deployments import promote, rollback
+from burnish.errors import BurnishError
+from burnish.serve.app import serve, token_of
+from burnish.serve.auth import SCOPES
+from burnish.serve.body import ProblemReply, read_request
+from burnish.serve.problems import STATUS
+from burnish.store.ledger import Ledger, find_prediction
+from burnish.store.workspace import Workspace
 from deployed import (
     LABELS,
     TOKEN,
@@ -26,17 +37,6 @@ from deployed import (
     server_on,
     settings_of,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from burnish.deploy.deployments import promote, rollback
-from burnish.errors import BurnishError
-from burnish.serve.app import serve, token_of
-from burnish.serve.auth import SCOPES
-from burnish.serve.body import ProblemReply, read_request
-from burnish.serve.problems import STATUS
-from burnish.store.ledger import Ledger, find_prediction
-from burnish.store.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ def test_one_and_many_as_text_and_by_column(scene: Scene) -> None:
         assert len(reply["predictions"]) == (len(inputs) if isinstance(inputs, list) else 1)
         for answer in reply["predictions"]:
             assert answer["label"] == "refund" and answer["labels"] == ["refund"]
-            assert answer["probabilities"] == pytest.approx(dict(zip(LABELS, (0.6, 0.3, 0.1), strict=True)))
+            assert answer["probabilities"] == pytest.approx(
+                dict(zip(LABELS, (0.6, 0.3, 0.1), strict=True))
+            )
             assert answer["confidence"] == pytest.approx(0.6)
             assert (answer["truncated"], answer["dropped_characters"]) == (False, 0)
             kept = find_prediction(scene.ledger, answer["id"])
@@ -226,7 +228,9 @@ def test_half_sent_requests_are_closed(scene: Scene) -> None:
 def test_metrics_count(scene: Scene) -> None:
     def value(name: str) -> float:
         text = scene.client.get("/metrics").text
-        return sum(float(v) for v in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
+        return sum(
+            float(v) for v in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
+        )
 
     before = value("burnish_predictions_total")
     ask(scene, ["a", "b", "c"])
@@ -234,7 +238,7 @@ def test_metrics_count(scene: Scene) -> None:
     assert value("burnish_ready") == 1 and value("burnish_queue_rows") == 0
     text = scene.client.get("/metrics").text
     assert 'burnish_live_info{task="support",version="support-1"} 1.0' in text
-    assert 'route="other"' in text and "prediction\"" not in text
+    assert 'route="other"' in text and 'prediction"' not in text
 
 
 def test_every_reply_is_as_openapi_says(scene: Scene) -> None:
@@ -260,7 +264,10 @@ def test_every_reply_is_as_openapi_says(scene: Scene) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.just("support"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.just("text"), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.just("text"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -268,7 +275,9 @@ JSON = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=60)
-    | st.fixed_dictionaries({"inputs": JSON}, optional={"model": JSON}).map(lambda v: json.dumps(v).encode())
+    | st.fixed_dictionaries({"inputs": JSON}, optional={"model": JSON}).map(
+        lambda v: json.dumps(v).encode()
+    )
 )
 def test_no_body_makes_the_server_stumble(scene: Scene, body: bytes) -> None:
     reply = scene.client.post("/v1/predictions", content=body)

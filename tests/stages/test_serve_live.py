@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from deployed import WHO, Server, bundle_of, forge, ledger_of, make_workspace, server_on
 
 from burnish.deploy.deployments import promote, rollback
 from burnish.records.deployment import Bundle
 from burnish.store.ledger import Ledger
 from burnish.store.workspace import Workspace
+from deployed import WHO, Server, bundle_of, forge, ledger_of, make_workspace, server_on
 
 FIRST, SECOND = (0.6, 0.3, 0.1), (0.1, 0.8, 0.1)
 
@@ -135,6 +135,8 @@ def test_a_bundle_tampered_with_before_the_start_is_not_ready(tmp_path: Path) ->
     with server_on(workspace, ready=False) as server:
         until(lambda: facts(server).get("support-1", {}).get("problems") == ["bundle-tampered"])
         assert httpx.get(f"{server.url}/readyz").status_code == 503
-        reply = httpx.post(f"{server.url}/v1/predictions", json={"inputs": "a"}, headers=server.headers)
+        reply = httpx.post(
+            f"{server.url}/v1/predictions", json={"inputs": "a"}, headers=server.headers
+        )
         assert reply.status_code == 503 and "bundle-tampered" in reply.json()["what"]
         assert str(tmp_path) not in reply.text

@@ -6,10 +6,10 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from deployed import AT, WHO, make_task, make_workspace, record_of, settings_of
 
 from burnish.deploy.deployments import promote
 from burnish.deploy.engines.majority import MajorityFitted
@@ -20,6 +20,7 @@ from burnish.serve.live import Answering
 from burnish.serve.metrics import Metrics
 from burnish.serve.queue import Queue, QueueFull
 from burnish.store.ledger import close_ledger, find_prediction, open_ledger, predictions
+from deployed import AT, WHO, make_task, make_workspace, record_of, settings_of
 
 
 class Gated(MajorityFitted):
@@ -108,7 +109,10 @@ def test_a_crowd_shares_a_batch_and_a_lone_request_does_not_wait(bench: Bench) -
         bench.fitted.gate.set()
         await asyncio.gather(first, *crowd)
         assert [len(batch) for batch in bench.fitted.batches] == [1, 4, 2]
-        assert sum(bench.fitted.batches, []) == ["first", *(f"text {n}" for n in range(6))]
+        assert list(chain.from_iterable(bench.fitted.batches)) == [
+            "first",
+            *(f"text {n}" for n in range(6)),
+        ]
 
     asyncio.run(scene())
 
@@ -158,7 +162,9 @@ def test_full_is_told_with_the_time_to_wait(tmp_path: Path) -> None:
         await asyncio.sleep(0.02)
         bench.fitted.gate.set()
         assert [len(given) for given in await asyncio.gather(first, *waiting)] == [1, 3, 1]
-        assert len(await bench.ask(*("large" * 10 for _ in range(10)))) == 10  # alone it may be any size
+        assert (
+            len(await bench.ask(*("large" * 10 for _ in range(10)))) == 10
+        )  # alone it may be any size
 
     asyncio.run(scene())
     bench.close()
@@ -176,7 +182,7 @@ def test_a_deadline_ends_the_wait_and_frees_the_room(tmp_path: Path) -> None:
         third = bench.later("c", "d")
         bench.fitted.gate.set()
         assert len(await third) == 2
-        assert "a" not in sum(bench.fitted.batches, [])
+        assert "a" not in list(chain.from_iterable(bench.fitted.batches))
 
     asyncio.run(scene())
     bench.close()

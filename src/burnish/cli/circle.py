@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from burnish.cli import say
-from burnish.cli.edge import make_edge
+from burnish.cli.edge import terminal_edge
 from burnish.cli.options import (
     HERE,
     BaseOption,
@@ -22,14 +21,11 @@ from burnish.cli.options import (
     SeedOption,
     TokensOption,
 )
-from burnish.errors import EXIT_DONE, EXIT_GATE, fail
+from burnish.errors import EXIT_DONE, EXIT_GATE
 
 if TYPE_CHECKING:
     from burnish.lifecycle import Outcome, Project
     from burnish.records.recipe import Recipe
-
-# Rows that init looks at: enough to see every label of a hundred, read in well under a second.
-_LOOKED_AT_ROWS = 20_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +35,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="Labelled rows: CSV, TSV, JSONL, JSON or Parquet.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Labelled rows: CSV, TSV, JSONL, JSON or Parquet.")
+    ],
     test: Annotated[Path | None, typer.Option(help="A test file to honour as it is.")] = None,
     validation: Annotated[
         Path | None, typer.Option(help="A validation file to honour as it is.")
@@ -52,39 +50,14 @@ def init(
     force: Annotated[bool, typer.Option(help="Replace an existing task.toml.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at a file of labelled rows and propose task.toml."""
-    from burnish.data.read import read_rows, sniff
-    from burnish.data.rows import Row
-    from burnish.records.task import DataFiles
-    from burnish.tasks.load import load_task
-    from burnish.tasks.propose import propose
-    from burnish.tasks.write import write_task
+    """Look at labelled rows and propose task.toml."""
+    from burnish import lifecycle
 
-    target = project / "task.toml"
-    if target.exists() and not force:
-        raise fail(
-            "task-exists",
-            "there is a task.toml already",
-            where=str(target),
-            expected="a folder without one",
-            fix="edit it, or replace it: burnish init --force FILE",
-        )
-    facts = sniff(file)
-    rows = [row.fields for row in islice(read_rows(file), _LOOKED_AT_ROWS) if isinstance(row, Row)]
-    for other in (test, validation):
-        if other is not None:
-            sniff(other)
-            read = islice(read_rows(other), _LOOKED_AT_ROWS)
-            rows += [row.fields for row in read if isinstance(row, Row)]
-    files = DataFiles(
-        train=(_relative(file, project),),
-        validation=(_relative(validation, project),) if validation else (),
-        test=(_relative(test, project),) if test else (),
+    started = lifecycle.start(
+        files, project, test=test, validation=validation, kind=kind, name=name, force=force
     )
-    proposals = propose(facts.columns, rows, name=name or _name(file), files=files, kind=kind)
+    proposals = started.proposals
     task = proposals[0].task
-    write_task(task, target)
-    load_task(target)
     if as_json:
         say.as_json(
             [
@@ -93,7 +66,7 @@ def init(
             ]
         )
         return
-    say.result(f"{file.name}: {len(rows)} rows, columns {', '.join(facts.columns)}")
+    say.result(f"{', '.join(path.name for path in files)}: {started.rows} rows, columns {', '.join(started.columns)}")
     say.result(f"kind      {task.kind}: {proposals[0].because}")
     say.result(f"inputs    {', '.join(task.inputs)}")
     shown = ", ".join(task.label_names[:12]) + (" ..." if len(task.labels) > 12 else "")
@@ -101,9 +74,11 @@ def init(
     if task.group:
         say.result(f"group     {task.group}: its rows stay in one split")
     say.result(f"metric    {task.primary_metric}")
+    for note in proposals[0].notes:
+        say.result(f"note      {note}")
     for other in proposals[1:]:
         say.result(f"or        --kind {other.task.kind}: {other.because}")
-    say.result(f"wrote     {target}")
+    say.result(f"wrote     {started.path}")
     say.result("next: look at task.toml, then burnish data check, then burnish run")
 
 
@@ -136,7 +111,7 @@ def run(
     )
     if dry_run:
         return _plan(opened, recipe, as_json=as_json)
-    outcome = lifecycle.circle(opened, recipe, make_edge())
+    outcome = lifecycle.circle(opened, recipe, terminal_edge())
     if as_json:
         say.as_json(_summary(outcome))
     else:
@@ -249,23 +224,3 @@ def _summary(outcome: Outcome) -> dict[str, object]:
 def _shown(path: Path) -> str:
     relative = os.path.relpath(path)
     return relative if not relative.startswith("..") else str(path)
-
-
-def _relative(path: Path, project: Path) -> str:
-    return Path(os.path.relpath(path, project)).as_posix()
-
-
-def _name(file: Path) -> str:
-    """The file's name as a task name; the folder's for names that say nothing.
-
-    Example:
-        >>> _name(Path("Support Tickets.csv")), _name(Path("spam/train.csv"))
-        ('support-tickets', 'spam')
-    """
-    import re
-
-    stem = file.stem
-    if stem.lower() in {"train", "data", "rows", "dataset", "test", "all"} and file.parent.name:
-        stem = file.parent.name
-    cleaned = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
-    return cleaned[:64] or "task"

@@ -8,7 +8,7 @@ import typer
 
 from burnish.cli import say
 from burnish.cli.circle import recipe_of
-from burnish.cli.edge import make_edge
+from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail
 
@@ -27,7 +27,7 @@ def check(
     from burnish import lifecycle
 
     opened = lifecycle.open_project(project)
-    edge = make_edge(quiet=True)
+    edge = terminal_edge(quiet=True)
     recipe = recipe_of(
         project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
@@ -76,7 +76,7 @@ def show(
     from burnish.records.label import label_names
 
     opened = lifecycle.open_project(project)
-    edge = make_edge()
+    edge = terminal_edge()
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )

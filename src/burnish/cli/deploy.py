@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from burnish.cli import say
-from burnish.cli.edge import make_edge
+from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, JsonOption, ProjectOption
 
 
@@ -33,7 +33,7 @@ def promote(
     """Make a version live after verifying its bytes and golden rows; running servers follow."""
     from burnish import lifecycle
 
-    edge = make_edge()
+    edge = terminal_edge()
     found = lifecycle.promote_version(lifecycle.open_project(project), version, edge, because=because, force=force)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
@@ -51,7 +51,7 @@ def rollback(
     """Make the version before the live one answer again."""
     from burnish import lifecycle
 
-    found = lifecycle.roll_back(lifecycle.open_project(project), make_edge(), because=because)
+    found = lifecycle.roll_back(lifecycle.open_project(project), terminal_edge(), because=because)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return

@@ -1,15 +1,12 @@
-"""Where the outside enters: clock, user, environment, signals, terminal. Below this, all of it is arguments."""
+"""The terminal's side of the edge: signals, the progress bar, libraries told to be quiet."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.cli import say
@@ -24,32 +21,14 @@ if TYPE_CHECKING:
 LINES_PER_TRAINING = 20
 
 
-def now() -> str:
-    """The time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def terminal_edge(*, quiet: bool = False) -> Edge:
+    """The edge of a command line: announcements and a progress bar on standard error, signals that checkpoint."""
+    from burnish.edge import make_edge
 
-
-def cache_folder() -> Path:
-    """Where base models are kept: BURNISH_CACHE, else burnish/ in the user's cache folder."""
-    named = os.environ.get("BURNISH_CACHE")
-    if named:
-        return Path(named)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "burnish"
-
-
-def make_edge(*, quiet: bool = False) -> Edge:
-    """The edge of a command line: announcements and a progress bar on standard error."""
-    from burnish.lifecycle import Edge
-
-    return Edge(
-        now=now,
-        by=_user(),
-        cache=cache_folder(),
+    return make_edge(
         announce=_silent if quiet else say.progress,
         on_step=(lambda step: None) if quiet else _bar(),
         interruptible=_interruptible,
-        offline=bool(os.environ.get("BURNISH_OFFLINE")),
     )
 
 
@@ -69,13 +48,6 @@ def quiet_libraries() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's number without a name
-        return f"uid {os.getuid()}"
 
 
 def _silent(text: str) -> None:

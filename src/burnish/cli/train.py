@@ -8,7 +8,7 @@ import typer
 
 from burnish.cli import say
 from burnish.cli.circle import recipe_of
-from burnish.cli.edge import make_edge
+from burnish.cli.edge import terminal_edge
 from burnish.cli.options import (
     HERE,
     BaseOption,
@@ -53,7 +53,7 @@ def train(
         max_tokens=max_tokens,
         seed=seed,
     )
-    edge = make_edge()
+    edge = terminal_edge()
     prepared = lifecycle.prepare(opened, edge, recipe=recipe)
     model = lifecycle.fetch(opened, prepared, recipe, edge)
     run = lifecycle.train(opened, prepared, recipe, edge, base=model)
@@ -76,7 +76,7 @@ def evaluate(
     from burnish.decide.decision import TUNED
 
     opened = lifecycle.open_project(project)
-    edge = make_edge()
+    edge = terminal_edge()
     found = lifecycle.read_run(opened, run)
     prepared = lifecycle.prepare(opened, edge, recipe=found.recipe)
     base = lifecycle.fetch(opened, prepared, found.recipe, edge)
@@ -117,7 +117,7 @@ def decide(
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
-    edge = make_edge()
+    edge = terminal_edge()
     prepared = lifecycle.prepare(opened, edge, recipe=recipe)
     model = lifecycle.fetch(opened, prepared, recipe, edge)
     proof = lifecycle.prove(opened, prepared, recipe, edge, base=model, run=None)

@@ -14,6 +14,10 @@ from burnish.records.dataset import Issue
 
 CHUNK_BYTES = 1 << 20
 GUESS_BYTES = 1 << 16
+USUAL = "cp1252"
+ABOUT_AS_WELL = (
+    0.02  # of charset-normalizer's mess ratio, which is 0 for clean text and 1 for noise
+)
 BINARY_FRACTION = 0.01  # NUL or control bytes beyond this share are not a damaged text but no text
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -164,7 +168,8 @@ def _guess(sample: bytes, *, name: str) -> Decoding:
     # imported here: it takes a while, and most files are UTF-8
     from charset_normalizer import from_bytes
 
-    best = from_bytes(sample).best()
+    found = from_bytes(sample)
+    best = found.best()
     if best is None:
         raise fail(
             "encoding-unclear",
@@ -173,9 +178,14 @@ def _guess(sample: bytes, *, name: str) -> Decoding:
             expected="UTF-8, or UTF-16 with a byte order mark",
             fix="write the file again as UTF-8",
         )
-    # of encodings that read the sample alike, the usual one of Windows exports is the likeliest
-    alike = {best.encoding, *best.could_be_from_charset}
-    encoding = "cp1252" if "cp1252" in alike else best.encoding
+    # of encodings that read the sample about as well, the one of Windows exports is the likeliest
+    usual = (
+        match
+        for match in found
+        if USUAL in (match.encoding, *match.could_be_from_charset)
+        and match.chaos <= best.chaos + ABOUT_AS_WELL
+    )
+    encoding = USUAL if next(usual, None) is not None else best.encoding
     issue = Issue(
         code="encoding-guessed",
         severity="warning",

@@ -150,7 +150,9 @@ def _jsonl_writer(
         else:
             value |= _answer(line, task)
             if probabilities and line.probabilities is not None:
-                value["probabilities"] = dict(zip(task.label_names, line.probabilities, strict=True))
+                value["probabilities"] = dict(
+                    zip(task.label_names, line.probabilities, strict=True)
+                )
         out.write(json.dumps(value, ensure_ascii=False) + "\n")
 
     return write

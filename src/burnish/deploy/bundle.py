@@ -1,11 +1,11 @@
 """The bundle: a model folder in the Hugging Face layout with everything needed to answer and to prove it.
 
-    config.json, model.safetensors, tokenizer.json, ...   what the engine reads; plain transformers too
-    README.md                                             the model card
-    burnish/task.json, burnish/label_map.json             what counts as right; label by number
-    burnish/golden.jsonl                                  rows whose ids and probabilities must come out again
-    burnish/bundle.json                                   who it is: the Bundle record
-    manifest.json                                         SHA-256 of every file
+config.json, model.safetensors, tokenizer.json, ...   what the engine reads; plain transformers too
+README.md                                             the model card
+burnish/task.json, burnish/label_map.json             what counts as right; label by number
+burnish/golden.jsonl                                  rows whose ids and probabilities must come out again
+burnish/bundle.json                                   who it is: the Bundle record
+manifest.json                                         SHA-256 of every file
 """
 
 from __future__ import annotations

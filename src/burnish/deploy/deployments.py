@@ -55,11 +55,11 @@ def promote(
 ) -> Deployment:
     """Put a bundle in a stage, as an event with its evidence; running servers follow within a second.
 
-    Promoting what is already in that stage changes nothing and records nothing, so that a command
-    cut short can simply be run again. Shadow never demotes the live version.
+    Promoting what is in that stage already, or sending to shadow what is live, changes nothing and
+    records nothing, so that a command cut short can simply be run again.
 
     Raises: gate-failed (exit 3) when the report's verdict is "failed" and `force` is not given;
-    reason-missing when `force` comes without a reason; already-live for a live bundle sent to shadow.
+    reason-missing when `force` comes without a reason.
     """
     if bundle.verdict == "failed" and not force:
         raise fail(
@@ -77,20 +77,9 @@ def promote(
             expected="a sentence the next reader of the history understands",
             fix="add --because REASON",
         )
-    now = live(ledger, bundle.task_name)
-    if now is not None and now.bundle_id == bundle.id:
-        if stage == "live":
-            return now
-        raise fail(
-            "already-live",
-            f"bundle {bundle.id} is live as {now.version}",
-            expected="a bundle that is not live",
-            fix=f"burnish rollback, if {now.version} should stop answering",
-        )
-    known = {d.bundle_id: d for d in deployments(ledger, bundle.task_name)}
-    before = known.get(bundle.id)
-    if before is not None and before.stage == stage:
-        return before
+    for known in deployments(ledger, bundle.task_name):
+        if known.bundle_id == bundle.id and known.stage in (stage, "live"):
+            return known
     said = _Said(
         action="promote",
         bundle_id=bundle.id,
@@ -105,9 +94,7 @@ def promote(
     return _record(ledger, said, task_name=bundle.task_name, by=by, at=at)
 
 
-def rollback(
-    ledger: Ledger, task_name: str, *, by: str, because: str, at: str
-) -> Deployment:
+def rollback(ledger: Ledger, task_name: str, *, by: str, because: str, at: str) -> Deployment:
     """Make the live version's predecessor live again, as an event; the history keeps both.
 
     Raises: nothing-to-roll-back when nothing was live before.

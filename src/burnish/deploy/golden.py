@@ -67,9 +67,7 @@ def read_golden(folder: Path) -> tuple[Golden, ...]:
     return rows
 
 
-def verify_golden(
-    fitted: Fitted, task: Task, folder: Path, precision: str
-) -> tuple[Problem, ...]:
+def verify_golden(fitted: Fitted, task: Task, folder: Path, precision: str) -> tuple[Problem, ...]:
     """Recompute every golden row; empty means the model sees and says what it did when it was made.
 
     Token ids must be equal, probabilities within TOLERANCE of the precision (NaN never is).

@@ -40,7 +40,7 @@ def described(one: Gate) -> str:
 
     Example:
         >>> described(Gate(metric="macro_f1", than="majority", sure=True))
-        'macro_f1 surely not below majority'
+        'macro_f1 surely above majority'
         >>> described(Gate(metric="accuracy", at_least=0.9))
         'accuracy at least 0.9'
     """
@@ -53,7 +53,11 @@ def described(one: Gate) -> str:
     if one.than is not None:
         worse = "below" if _higher_is_better(one.metric) else "above"
         margin = f" by more than {one.margin:g}" if one.margin else ""
-        parts.append(f"{sure}not {worse} {one.than}{margin}")
+        better = "above" if worse == "below" else "below"
+        beats = one.sure and not one.margin
+        parts.append(
+            f"surely {better} {one.than}" if beats else f"{sure}not {worse} {one.than}{margin}"
+        )
     return f"{one.metric} {' and '.join(parts) or '(asks nothing)'}"
 
 
@@ -111,6 +115,9 @@ def _relative(
         f"[{comparison.low:+.4f}, {comparison.high:+.4f}], p = {comparison.p_value:.2g}, "
         f"n = {comparison.n}"
     )
+    if one.sure and not one.margin:
+        # an interval that touches zero leaves it open whether anything was gained
+        return gain > _ROUNDING, found
     return gain >= -one.margin - _ROUNDING, found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from burnish.evaluate.metric import metric_of
+from burnish.evaluate.metric import metric_of, point
 from burnish.evaluate.scored import score
 from burnish.records.encoding import FloatArray
 from burnish.records.example import Example
@@ -16,11 +16,5 @@ def judge_of(task: Task, examples: Sequence[Example]) -> Callable[[FloatArray], 
 
     No interval: early stopping compares points on the same rows.
     """
-    metric = metric_of(task.primary_metric)
-
-    def judge(logits_RL: FloatArray) -> float:
-        terms_RS = metric.terms(score(task, examples, logits_RL))
-        value = float(metric.value(terms_RS.sum(axis=0), float(len(terms_RS))))
-        return value if metric.higher_is_better else -value
-
-    return judge
+    sign = 1.0 if metric_of(task.primary_metric).higher_is_better else -1.0
+    return lambda logits_RL: sign * point(task.primary_metric, score(task, examples, logits_RL))

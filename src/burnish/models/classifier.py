@@ -59,24 +59,28 @@ class TransformersFitted:
 def new_classifier(
     folder: Path, *, label_names: Sequence[str], objective: str, recipe: Recipe
 ) -> Learner:
-    """A base model with a fresh head for these labels, ready to train by the recipe's method.
-
-    `recipe.seed` decides the head. Method "lora" wraps the encoder's linear layers with adapters,
-    "head" freezes everything but the head.
-    """
+    """A base model with a fresh head for these labels; `recipe.seed` decides the head."""
     hush()
     torch.manual_seed(recipe.seed)
     family = family_of(model_type_of(folder))
     model = family.load(folder, label_names=label_names, objective=objective, recipe=recipe)
+    return _learner(model, folder=folder, precision=recipe.precision, n_labels=len(label_names))
+
+
+def choose_trainable(learner: Learner, recipe: Recipe) -> None:
+    """Make ready for the recipe's method, in place.
+
+    "lora" wraps the encoder's linear layers with adapters, "head" freezes everything but the head.
+    """
+    family = family_of(learner.model_type)
     if recipe.method == "head":
-        heads = tuple(f"{name}." for name in family.head_modules(model))
-        for name, parameter in model.named_parameters():
+        heads = tuple(f"{name}." for name in family.head_modules(learner.model))
+        for name, parameter in learner.model.named_parameters():
             parameter.requires_grad = name.startswith(heads)
     if recipe.method == "lora":
         from burnish.models.adapters import add_lora
 
-        model = add_lora(model, family=family, recipe=recipe)
-    return _learner(model, folder=folder, precision=recipe.precision, n_labels=len(label_names))
+        learner.model = add_lora(learner.model, family=family, recipe=recipe)
 
 
 def load_classifier(folder: Path, *, precision: str) -> Learner:

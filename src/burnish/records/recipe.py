@@ -16,17 +16,19 @@ class Recipe(Record):
 
     Units: `batch_rows` rows per update; `batch_tokens` real tokens per forward pass (an update is cut
     into as many as it needs, with the same gradient); `learning_rate` peak of the schedule;
-    `warmup_fraction` of all updates; `patience` in epochs without improvement on validation.
+    `warmup_fraction` of all updates; `patience` in epochs without improvement on validation. `head_start` "probe" fits the
+    head on the frozen base's features before the first update.
     """
 
     base: str = DEFAULT_BASE
     method: Literal["full", "lora", "head"] = "full"
-    epochs: int = Field(default=5, ge=1, le=1000)
+    epochs: int = Field(default=4, ge=1, le=1000)
     batch_rows: int = Field(default=32, ge=1)
     batch_tokens: int = Field(default=4096, ge=16)
     max_tokens: int = Field(default=256, ge=8)
     learning_rate: float = Field(default=2e-4, gt=0)
-    head_learning_rate_factor: float = Field(default=10.0, gt=0)
+    head_learning_rate_factor: float = Field(default=1.0, gt=0)
+    head_start: Literal["probe", "random"] = "probe"
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)

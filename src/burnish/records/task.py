@@ -28,8 +28,8 @@ class Gate(Record):
     """A promise the model must keep before it may be promoted.
 
     Kinds: an absolute floor (`at_least`) or ceiling (`at_most`) on a metric, or a comparison with
-    `than` ("majority", "tfidf", "live"): the paired difference must not be below `-margin`, with
-    `confidence` taken from the interval's lower end when `sure` is true.
+    `than` ("majority", "tfidf", "live"): the paired difference must not be below `-margin`. When `sure`
+    is true the interval's worse end counts, and without a margin it must lie on the better side of zero.
     """
 
     metric: str
@@ -41,11 +41,16 @@ class Gate(Record):
 
 
 class DataFiles(Record):
-    """Where the rows are, relative to task.toml. `train` alone means Burnish splits; others are honoured."""
+    """Where the rows are, relative to task.toml. `train` alone means Burnish splits; others are honoured.
+
+    The fractions say how many of the rows become validation and test where no file is given.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    test_fraction: float = Field(default=0.1, gt=0, lt=0.5)
 
 
 class Task(Record):

@@ -107,6 +107,8 @@ def make_app(settings: ServeSettings) -> App:
         docs_url=None,  # the pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        # whatever OTEL_* variables say, nothing about a request leaves this machine
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     api.state.serving = serving
     _add_routes(api)
@@ -125,9 +127,7 @@ async def predict_route(request: Request) -> Response:
     rows = rows_of(asked, answering.task, at_most=serving.settings.request_rows)
     ids = [_fresh_id() for _ in rows]
     predictions = await _unless_left(request, serving.queue.ask(answering, rows, ids=ids))
-    reply = reply_of(
-        predictions, task=answering.task, version=answering.deployment.version
-    )
+    reply = reply_of(predictions, task=answering.task, version=answering.deployment.version)
     return Response(reply.model_dump_json(), media_type=_JSON)
 
 
@@ -160,8 +160,14 @@ async def metrics_route(request: Request) -> Response:
 
 
 def _add_routes(api: FastAPI) -> None:
-    problem = {"model": ProblemReply, "content": {MEDIA_TYPE: {}}}
-    told = {status: {**problem, "description": _codes(status)} for status in sorted(set(STATUS.values()))}
+    told: dict[int | str, dict[str, Any]] = {
+        status: {
+            "model": ProblemReply,
+            "content": {MEDIA_TYPE: {}},
+            "description": _codes(status),
+        }
+        for status in sorted(set(STATUS.values()))
+    }
     body = {
         "required": True,
         "content": {_JSON: {"schema": PredictionRequest.model_json_schema()}},
@@ -172,11 +178,15 @@ def _add_routes(api: FastAPI) -> None:
         responses=told,
         openapi_extra={"requestBody": body},
     )(predict_route)
-    common = {status: told[status] for status in (400, 401, 431, 500)}
+    common: dict[int | str, dict[str, Any]] = {
+        status: told[status] for status in (400, 401, 431, 500)
+    }
     api.get("/v1/models", response_model=ModelList, responses=common)(models_route)
     api.get("/metrics", response_class=Response, responses=common)(metrics_route)
     api.get("/healthz", response_model=Status)(health_route)
-    not_ready = {503: {"model": Status, "description": "Nothing verified is live."}}
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {"model": Status, "description": "Nothing verified is live."}
+    }
     api.get("/readyz", response_model=Status, responses=not_ready)(ready_route)
 
 

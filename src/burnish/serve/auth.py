@@ -53,7 +53,9 @@ class Guard:
     ) -> None:
         self._app = app
         self._settings = settings
-        self._hosts = _LOOPBACK | {settings.host.casefold()} | {h.casefold() for h in settings.hosts}
+        self._hosts = (
+            _LOOPBACK | {settings.host.casefold()} | {h.casefold() for h in settings.hosts}
+        )
         self._token = settings.token.encode("ascii")
         self._fresh_id = fresh_id
         self._observe = observe

@@ -54,7 +54,9 @@ class Metrics:
             registry=registry,
         )
         self._queue_rows = Gauge("burnish_queue_rows", "Rows waiting.", registry=registry)
-        self._ready = Gauge("burnish_ready", "1 when a verified version answers.", registry=registry)
+        self._ready = Gauge(
+            "burnish_ready", "1 when a verified version answers.", registry=registry
+        )
         self._live = Gauge(
             "burnish_live_info", "The version that answers.", ["task", "version"], registry=registry
         )

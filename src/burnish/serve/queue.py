@@ -224,7 +224,13 @@ class Queue:
         ended = time.perf_counter()
         at = self._now()
         results = [
-            (ask, [_prediction(ask, n, next(answers), at=at, ended=ended) for n in range(len(ask.rows))])
+            (
+                ask,
+                [
+                    _prediction(ask, n, next(answers), at=at, ended=ended)
+                    for n in range(len(ask.rows))
+                ],
+            )
             for ask in asks
         ]
         if self._writing is not None:
@@ -255,9 +261,7 @@ def _logged(work: Future[None], what: str) -> bool:
     return error is not None
 
 
-def _prediction(
-    ask: Ask, place: int, predicted: Predicted, *, at: str, ended: float
-) -> Prediction:
+def _prediction(ask: Ask, place: int, predicted: Predicted, *, at: str, ended: float) -> Prediction:
     task = ask.answering.task
     row = ask.rows[place]
     if not np.isfinite(predicted.probabilities_L).all():

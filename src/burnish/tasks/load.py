@@ -243,6 +243,8 @@ _SAMPLES: Mapping[str, str] = {
     "data.train": 'train = ["tickets.csv"]',
     "data.validation": 'validation = ["validation.csv"]',
     "data.test": 'test = ["test.csv"]',
+    "data.validation_fraction": "validation_fraction = 0.1",
+    "data.test_fraction": "test_fraction = 0.1",
 }
 
 _TYPES: Mapping[str, str] = {

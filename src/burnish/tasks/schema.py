@@ -34,12 +34,14 @@ NOTES: Mapping[str, str] = {
     "data.train": "Files to learn from; alone, they are split into train, validation and test.",
     "data.validation": "Files given for validation; honoured as they are.",
     "data.test": "Files given for the final test; honoured as they are.",
+    "data.validation_fraction": "Share of the rows that become validation where no file is given.",
+    "data.test_fraction": "Share of the rows that become test where no file is given.",
     "gates": "Promises the model must keep before it may be promoted.",
     "gates[].metric": "The metric the gate looks at.",
     "gates[].at_least": "The metric must reach this value.",
     "gates[].at_most": "The metric must not exceed this value.",
     "gates[].than": "Compare on the same test rows with this rival.",
-    "gates[].margin": "How much worse than the rival is still accepted; 0 means not worse.",
+    "gates[].margin": "How much worse than the rival is still accepted; 0 means not worse, with sure = true better.",
     "gates[].sure": "The lower end of the interval must pass, not only the measured value.",
 }
 

@@ -101,6 +101,10 @@ def _data(data: DataFiles) -> Table:
         table.add("validation", _strings(data.validation))
     if data.test:
         table.add("test", _strings(data.test))
+    for name in ("validation_fraction", "test_fraction"):
+        share = getattr(data, name)
+        if share != DataFiles.model_fields[name].default:
+            table.add(name, share)
     return table
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from burnish.store.durable import new_folder, verify_folder
+from burnish.store.durable import make_folder, new_folder, remove_folder, verify_folder
 from burnish.train.loop import LoopState
 from burnish.train.optimizer import optimizer_tensors, restore_optimizer, trainable
 
@@ -37,7 +36,7 @@ class Checkpoints:
 def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState) -> None:
     """Commit the state after `state.step` updates, then drop all but the newest two."""
     target = checkpoints.latest(state.step)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(target.parent)
     with new_folder(target, checksum="xxh3") as staging:
         save_file(_weights(model), staging / "weights.safetensors")
         save_file(optimizer_tensors(state.optimizer, model), staging / "optimizer.safetensors")
@@ -49,17 +48,17 @@ def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState
         }
         (staging / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
     for old in sorted(target.parent.glob("step-*"))[:-_KEEP]:
-        shutil.rmtree(old)
+        remove_folder(old)
 
 
 def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
     """Commit the weights of the best step so far, then drop earlier ones no checkpoint refers to."""
     target = checkpoints.best(step)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(target.parent)
     with new_folder(target, checksum="xxh3") as staging:
         save_file(_weights(model), staging / "weights.safetensors")
     for old in sorted(target.parent.glob("step-*"))[: -(_KEEP + 1)]:
-        shutil.rmtree(old)
+        remove_folder(old)
 
 
 def resume(

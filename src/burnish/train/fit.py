@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import resource
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,12 @@ import torch
 
 from burnish.encode.tokenise import load_tokeniser
 from burnish.errors import EXIT_TERMINATED, BurnishError, fail
-from burnish.models.classifier import TransformersFitted, copy_tokenizer, new_classifier
+from burnish.models.classifier import (
+    TransformersFitted,
+    choose_trainable,
+    copy_tokenizer,
+    new_classifier,
+)
 from burnish.models.family import family_of
 from burnish.models.learner import Learner
 from burnish.models.source import BaseModel
@@ -25,18 +29,21 @@ from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Run, Step, run_id
 from burnish.records.task import Task
-from burnish.store.durable import new_folder, write_json, write_text
+from burnish.store.durable import LineLog, make_folder, new_folder, remove_folder, write_json, write_text
 from burnish.train.checkpoint import Checkpoints, resume, restore_best, save_best, save_checkpoint
 from burnish.train.environment import environment
-from burnish.train.forward import Forward, forward_of
+from burnish.train.forward import Forward, forward_of, pooled_features
 from burnish.train.loop import LoopState, TrainRows, steps
 from burnish.train.objective import Objective
 from burnish.train.optimizer import make_optimizer
+from burnish.train.probe import probe_head
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import load_run, load_steps
 
 # A checkpoint costs about 1 s for 23 M parameters; a kill costs at most this much work.
 SAVE_EVERY_SECONDS = 30.0
+# steps.jsonl is rewritten from the checkpoint on resume, so a lost tail costs nothing
+_STEPS_PER_SYNC = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ def fit(
     finished = load_run(folder) if (folder / "run.json").is_file() else None
     if finished is not None and finished.status == "done" and (folder / "model").is_dir():
         return finished
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     learner = new_classifier(
         base.folder, label_names=task.label_names, objective=objective, recipe=recipe
     )
@@ -106,15 +113,22 @@ def fit(
     started = time.monotonic()
     earlier_seconds = finished.train_seconds if finished else 0.0
     with _deterministic():
+        features_R1H = None
+        if recipe.head_start == "probe" or recipe.method == "head":
+            around.announce("features of the frozen base")
+            features_R1H = pooled_features(learner, encodings)
+        if recipe.head_start == "probe" and features_R1H is not None:
+            probe_head(learner, features_R1H, train.targets_RL, objective=objective)
+        heads = family_of(learner.model_type).head_modules(learner.model)
+        choose_trainable(learner, recipe)
         forward = forward_of(
             learner,
             fitted,
             encodings,
             validation_encodings,
-            head_only=recipe.method == "head",
+            features_R1H=features_R1H if recipe.method == "head" else None,
         )
         rows = TrainRows(forward.lengths, train.targets_RL, train.weights_R, train.places)
-        heads = family_of(learner.model_type).head_modules(_plain(learner.model))
         state = LoopState(make_optimizer(learner.model, recipe, head_modules=heads))
         try:
             state = _follow(
@@ -158,7 +172,8 @@ def fit(
         }
     )
     write_json(folder / "run.json", done.model_dump(mode="json"))
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if (folder / "checkpoints").is_dir():
+        remove_folder(folder / "checkpoints")
     return done
 
 
@@ -178,11 +193,9 @@ def _follow(
     if resume(checkpoints, learner.model, state, announce=around.announce):
         around.announce(f"resuming after step {state.step}")
     kept = [step for step in load_steps(folder) if step.step <= state.step]
-    write_text(
-        folder / "steps.jsonl", "".join(f"{step.model_dump_json()}\n" for step in kept)
-    )
+    write_text(folder / "steps.jsonl", "".join(f"{step.model_dump_json()}\n" for step in kept))
     saved_at = time.monotonic()
-    with (folder / "steps.jsonl").open("a", encoding="utf-8") as log:
+    with LineLog(folder / "steps.jsonl", sync_every=_STEPS_PER_SYNC) as log:
         stream = steps(
             learner.model,
             rows,
@@ -193,8 +206,7 @@ def _follow(
             state=state,
         )
         for step in stream:
-            log.write(f"{step.model_dump_json()}\n")
-            log.flush()
+            log.append(step)
             around.on_step(step)
             if step.best:
                 save_best(checkpoints, learner.model, step=step.step)
@@ -216,12 +228,6 @@ def _interrupted(step: Step, code: int) -> BurnishError:
         fix="run the same command again: it continues from there",
         exit_code=code,
     )
-
-
-def _plain(model: torch.nn.Module) -> torch.nn.Module:
-    """The transformers model inside peft's wrapper, or the model itself."""
-    inner = getattr(model, "get_base_model", None)
-    return inner() if inner is not None else model
 
 
 def _save_model(

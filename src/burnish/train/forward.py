@@ -31,10 +31,10 @@ def forward_of(
     encodings: Sequence[Encoding],
     validation: Sequence[Encoding],
     *,
-    head_only: bool,
+    features_R1H: Tensor | None,
 ) -> Forward:
-    """The forward passes of a method. `head_only` runs the frozen encoder once per row, not once per epoch."""
-    if not head_only:
+    """The forward passes of a method. With `features_R1H` of the train rows only the head runs in each epoch."""
+    if features_R1H is None:
         lengths = [len(encoding) for encoding in encodings]
         dummy_RL = np.zeros((len(encodings), learner.n_labels))
         ones_R = np.ones(len(encodings))
@@ -45,8 +45,8 @@ def forward_of(
 
         return Forward(whole, lambda: fitted.logits(validation), lengths)
     family = family_of(learner.model_type)
-    train_features = _features(learner, encodings)
-    validation_features = _features(learner, validation)
+    train_features = features_R1H
+    validation_features = pooled_features(learner, validation)
 
     def cached(piece: IntArray) -> Tensor:
         return family.head(learner.model, train_features[torch.from_numpy(piece)]).float()
@@ -60,7 +60,7 @@ def forward_of(
     return Forward(cached, judged, [1] * len(encodings))
 
 
-def _features(learner: Learner, encodings: Sequence[Encoding]) -> Tensor:
+def pooled_features(learner: Learner, encodings: Sequence[Encoding]) -> Tensor:
     """The pooled hidden state of every row, (R, 1, H), without dropout: computed once."""
     family = family_of(learner.model_type)
     learner.model.eval()

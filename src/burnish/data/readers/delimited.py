@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from burnish.data.decode import detect, open_text
-from burnish.data.rows import FileFacts, Row, make_row
+from burnish.data.rows import UNDECODABLE, FileFacts, Row, make_row
 from burnish.errors import fail
 from burnish.records.dataset import Issue, Rejection
 
@@ -73,7 +73,7 @@ def sniff(path: Path, *, name: str) -> FileFacts:
         sample = handle.read(SAMPLE_CHARACTERS)
         whole = not handle.read(1)
     lines = _whole_lines(sample) if not whole else _split(sample)
-    dialect = _dialect(lines, path=path, name=name)
+    dialect = _dialect(lines, path=path)
     records = _records(iter(lines), dialect)
     header = next(records, None)
     if header is None:
@@ -157,21 +157,20 @@ def _reader(lines: Iterable[str], dialect: _Dialect) -> Iterator[list[str]]:
     )
 
 
-def _dialect(lines: list[str], *, path: Path, name: str) -> _Dialect:
+def _dialect(lines: list[str], *, path: Path) -> _Dialect:
     """The dialect in which most sampled records have the header's width."""
     if path.suffix.lower() == ".tsv":
         candidates: tuple[str, ...] = ("\t",)
     else:
         candidates = DELIMITERS
-    if path.suffix.lower() == ".txt" and (clever := _clever(lines)) is not None:
-        return clever
     best, fit = _best([_Dialect(mark) for mark in candidates], lines)
-    if fit < 1.0:
-        # backslash-quoted exports (MySQL) show by being cleaner than the doubled-quote reading
-        escaped, escaped_fit = _best([_Dialect(mark, "\\") for mark in candidates], lines)
-        if escaped_fit > fit:
-            return escaped
-    if fit == 0.0 and _header_breaks(lines, best):
+    if fit == 1.0:
+        return best
+    # backslash-quoted exports (MySQL) show by being cleaner than the doubled-quote reading
+    escaped, escaped_fit = _best([_Dialect(mark, "\\") for mark in candidates], lines)
+    if escaped_fit > fit:
+        return escaped
+    if path.suffix.lower() == ".txt" or (fit == 0.0 and _header_breaks(lines, best)):
         return _clever(lines) or best
     return best
 
@@ -198,7 +197,7 @@ def _header_breaks(lines: list[str], dialect: _Dialect) -> bool:
 def _clever(lines: list[str]) -> _Dialect | None:
     import clevercsv  # slow to import and seldom needed
 
-    sample = "".join(lines)[:CLEVER_CHARACTERS]
+    sample = "".join(lines)[:CLEVER_CHARACTERS].replace(UNDECODABLE, "?")
     try:
         found = clevercsv.Sniffer().sniff(sample, delimiters=list(DELIMITERS))
     except clevercsv.Error:
@@ -209,6 +208,14 @@ def _clever(lines: list[str]) -> _Dialect | None:
 
 
 def _columns(header: list[str], *, name: str) -> tuple[tuple[str, ...], tuple[Issue, ...]]:
+    if any(UNDECODABLE in column or "\0" in column for column in header):
+        raise fail(
+            "header-broken",
+            "the header holds bytes that are not text in the file's encoding",
+            where=f"{name} line 1",
+            expected="column names",
+            fix="write the file again as UTF-8",
+        )
     twice = sorted({column for column in header if column and header.count(column) > 1})
     if twice:
         listed = ", ".join(f'"{column}"' for column in twice)

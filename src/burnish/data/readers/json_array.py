@@ -76,7 +76,7 @@ def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
             depth -= 1
         elif mark == "}":
             raise _unclosed(name, line=line + _newlines(text[start:position]))
-        elif mark in ",]":
+        elif mark in ",]" and not depth:
             element = text[start : match.start()]
             stripped = element.lstrip(_BLANK)
             first = line + _newlines(element[: len(element) - len(stripped)])

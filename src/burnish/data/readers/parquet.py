@@ -66,8 +66,11 @@ def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection
                 for values in zip(*columns, strict=True):
                     number += 1
                     yield make_row(f"{name}:{number}", facts.columns, values)
+            missing = file.metadata.num_rows - number
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _broken(name, error) from error
+    if missing:
+        raise _broken(name, ValueError(f"{missing} of the rows it promises are not there"))
 
 
 def _texts(column: pa.Array) -> list[str]:

@@ -129,6 +129,13 @@ def last_linear(model: nn.Module) -> nn.Linear:
     return cast(nn.Linear, model.get_submodule(name))
 
 
+def pretrained_pooler(model: nn.Module) -> nn.Linear | None:
+    """The linear layer of a pooler that came with the base and ends in tanh; None where the head is fresh."""
+    if _type_of(model) != "bert":
+        return None
+    return cast(nn.Linear, model.get_submodule("bert.pooler.dense"))
+
+
 def lora_targets(model: nn.Module) -> str:
     """A regular expression over module names for adapters."""
     return _LORA_TARGETS[_type_of(model)]

@@ -1,0 +1,125 @@
+"""The verbs for Python callers: the same functions the commands call, with this process as their edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burnish import lifecycle
+from burnish.edge import make_edge
+from burnish.records.dataset import Dataset, Issue
+from burnish.records.decision import Decision
+from burnish.records.deployment import Deployment
+from burnish.records.recipe import Recipe
+from burnish.records.report import Report
+from burnish.records.run import Run
+from burnish.records.task import Task
+
+if TYPE_CHECKING:
+    from burnish.evaluate.predict import Predicted
+
+
+def init(*files: str | Path, project: str | Path = ".", kind: str | None = None) -> Task:
+    """Propose a task for files of labelled rows and write it as task.toml into the project folder.
+
+    Raises: task-exists, file-missing, task-not-proposed.
+    """
+    return lifecycle.start([Path(file) for file in files], Path(project), kind=kind).proposals[0].task
+
+
+def check(project: str | Path = ".") -> tuple[Issue, ...]:
+    """What is wrong with the project's rows, the worst first. Changes nothing."""
+    return lifecycle.check_data(lifecycle.open_project(Path(project)))[1]
+
+
+def make_dataset(project: str | Path = ".", *, recipe: Recipe | None = None) -> Dataset:
+    """Freeze the project's rows as a dataset version with its splits."""
+    opened = lifecycle.open_project(Path(project))
+    return lifecycle.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
+
+
+def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:
+    """Fine-tune, or continue; returns at once when this dataset and recipe were trained already."""
+    chosen, edge = recipe or Recipe(), make_edge()
+    opened = lifecycle.open_project(Path(project))
+    prepared = lifecycle.prepare(opened, edge, recipe=chosen)
+    base = lifecycle.fetch(opened, prepared, chosen, edge)
+    return lifecycle.train(opened, prepared, chosen, edge, base=base)
+
+
+def evaluate(run: Run, project: str | Path = ".") -> Report:
+    """Measure a run on the test rows beside every baseline, gates judged."""
+    edge = make_edge()
+    opened = lifecycle.open_project(Path(project))
+    prepared = lifecycle.prepare(opened, edge, recipe=run.recipe)
+    base = lifecycle.fetch(opened, prepared, run.recipe, edge)
+    proof = lifecycle.prove(opened, prepared, run.recipe, edge, base=base, run=run)
+    return proof.reports["tuned"]
+
+
+def decide(project: str | Path = ".", *, recipe: Recipe | None = None) -> Decision:
+    """Measure what exists without training on the test rows."""
+    chosen, edge = recipe or Recipe(), make_edge()
+    opened = lifecycle.open_project(Path(project))
+    prepared = lifecycle.prepare(opened, edge, recipe=chosen)
+    base = lifecycle.fetch(opened, prepared, chosen, edge)
+    return lifecycle.prove(opened, prepared, chosen, edge, base=base, run=None).decision
+
+
+def run(project: str | Path = ".", *, recipe: Recipe | None = None) -> lifecycle.Outcome:
+    """The whole circle, up to versions in shadow."""
+    opened = lifecycle.open_project(Path(project))
+    return lifecycle.circle(opened, recipe or Recipe(), make_edge())
+
+
+def promote(
+    version: str | None = None, project: str | Path = ".", *, because: str = ""
+) -> Deployment:
+    """Make a version live (None: the newest in shadow) after verifying it."""
+    opened = lifecycle.open_project(Path(project))
+    return lifecycle.promote_version(opened, version, make_edge(), because=because, force=False)
+
+
+def rollback(project: str | Path = ".", *, because: str = "") -> Deployment:
+    """Make the version before the live one answer again."""
+    return lifecycle.roll_back(lifecycle.open_project(Path(project)), make_edge(), because=because)
+
+
+def deployments(project: str | Path = ".") -> list[Deployment]:
+    """Every version with the stage it has now, oldest first."""
+    from burnish.deploy.deployments import deployments as replay
+    from burnish.store.ledger import open_ledger
+
+    opened = lifecycle.open_project(Path(project))
+    return replay(open_ledger(opened.workspace.ledger_path), opened.task.name)
+
+
+def predict(
+    inputs: Sequence[Mapping[str, str]],
+    project: str | Path = ".",
+    *,
+    version: str | None = None,
+) -> list[Predicted]:
+    """Answer rows with a version (None: the live one), on the server's own path. Not journalled."""
+    from burnish.evaluate.predict import predict as answer
+
+    found, _ = lifecycle.open_version(lifecycle.open_project(Path(project)), version)
+    return answer(found.fitted, found.task, inputs)
+
+
+def serve(project: str | Path = ".", *, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C."""
+    from burnish.serve.app import serve as listen
+    from burnish.serve.app import token_of
+    from burnish.serve.settings import ServeSettings
+
+    opened = lifecycle.open_project(Path(project))
+    settings = ServeSettings(
+        workspace=opened.workspace,
+        task_name=opened.task.name,
+        token=token_of(opened.workspace),
+        host=host,
+        port=port,
+    )
+    listen(settings)

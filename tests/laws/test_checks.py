@@ -1,0 +1,146 @@
+"""What every data check promises: it looks, never changes, counts all and names at most twenty."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from burnish.data.check import CHECKS, check
+from burnish.data.evidence import Evidence
+from burnish.records.dataset import Rejection
+from burnish.records.example import Example, Source, Split, input_id, row_id
+from burnish.records.label import OneOf
+from burnish.records.task import LabelSpec, Task
+
+SAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
+NAMES = ("refund", "refnd", "card_arrival", "Card arrival", "other")
+TASK = Task(
+    name="t",
+    kind="classification",
+    inputs=("text",),
+    label="y",
+    labels=tuple(LabelSpec(name=name) for name in NAMES),
+    primary_metric="accuracy",
+)
+
+
+def example(
+    text: str, label: str, line: int, file: str = "t.csv", group: str | None = None
+) -> Example:
+    where = f"{file}:{line}"
+    inputs = {"text": text}
+    return Example(
+        row_id=row_id(where=where, inputs=inputs, label=label),
+        input_id=input_id(inputs),
+        inputs=inputs,
+        label=OneOf(name=label),
+        source=Source(where=where),
+        group=group,
+    )
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> dict[Split, list[Example]]:
+    text = st.sampled_from(["a", "b", "c", "N/A", "Where is it?", "where is it", "   "])
+    rows = st.lists(st.tuples(text, st.sampled_from(NAMES), st.sampled_from([None, "g", "h"])))
+    found: dict[Split, list[Example]] = {}
+    given_splits: list[Split] = ["train", "validation", "test"]
+    for split in given_splits:
+        found[split] = [
+            example(t, y, line, f"{split}.csv", g) for line, (t, y, g) in enumerate(draw(rows), 2)
+        ]
+    return found
+
+
+rejections = st.lists(
+    st.builds(
+        Rejection,
+        where=st.integers(2, 99).map(lambda line: f"r.csv:{line}"),
+        reason=st.sampled_from(["label-unknown", "empty-text", "empty-label", "ragged-row"]),
+        detail=st.sampled_from(['"refun", nearest "refund"', "3 fields", ""]),
+    )
+)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+@SAMPLES
+@given(examples=splits(), rejected=rejections)
+def test_a_check_is_pure_and_bounded(
+    name: str, examples: dict[Split, list[Example]], rejected: list[Rejection]
+) -> None:
+    def words(inputs: object) -> list[int]:
+        return [len(i["text"].split()) for i in inputs]  # type: ignore[attr-defined]
+
+    evidence = Evidence(TASK, examples, rejected, words, 2)
+    before = ({k: list(v) for k, v in examples.items()}, list(rejected))
+    issues = CHECKS[name](evidence)
+    assert issues == CHECKS[name](evidence)
+    assert before == ({k: list(v) for k, v in examples.items()}, list(rejected))
+    known = {e.source.where for rows in examples.values() for e in rows}
+    known |= {rejection.where for rejection in rejected}
+    for issue in issues:
+        assert issue.what and len(issue.rows) <= min(20, issue.count)
+        assert set(issue.rows) <= known
+        assert issue.severity == "note" or issue.fix or issue.code == "class-untrained"
+
+
+@SAMPLES
+@given(examples=splits(), rejected=rejections)
+def test_every_rejected_row_is_counted_in_an_issue(
+    examples: dict[Split, list[Example]], rejected: list[Rejection]
+) -> None:
+    issues = {issue.code: issue.count for issue in check(TASK, examples, rejected)}
+    for reason in {rejection.reason for rejection in rejected}:
+        assert issues[reason] == sum(r.reason == reason for r in rejected)
+
+
+@SAMPLES
+@given(examples=splits())
+def test_conflicts_and_duplicates_are_counted_by_their_definition(
+    examples: dict[Split, list[Example]],
+) -> None:
+    rows = [row for split in examples.values() for row in split]
+    said: dict[str, set[str]] = {}
+    for row in rows:
+        said.setdefault(row.inputs["text"], set()).add(row.model_dump_json(include={"label"}))
+    conflicting = sum(len(said[row.inputs["text"]]) > 1 for row in rows)
+    found = CHECKS["conflicts"](Evidence(TASK, examples))
+    assert sum(issue.count for issue in found) == conflicting
+
+
+def test_labels_that_look_alike_are_told() -> None:
+    rows = [example(f"t{n}", "refund", n) for n in range(30)]
+    rows += [example("x", "refnd", 40), example("y", "card_arrival", 41)]
+    rows += [example("z", "Card arrival", 42)]
+    issues = [i for i in check(TASK, {"train": rows}) if i.code == "labels-alike"]
+    assert sorted(issue.rows for issue in issues) == [("t.csv:40",), ("t.csv:41",)] or sorted(
+        issue.rows for issue in issues
+    ) == [("t.csv:40",), ("t.csv:42",)]
+
+
+def test_lengths_are_counted_against_the_limit() -> None:
+    rows = [example("one two three four", "other", 2), example("one", "refund", 3)]
+    issues = check(
+        TASK,
+        {"train": rows},
+        token_lengths=lambda inputs: [len(i["text"].split()) for i in inputs],
+        limit_tokens=3,
+    )
+    (issue,) = [issue for issue in issues if issue.code == "text-too-long"]
+    assert (issue.count, issue.rows) == (1, ("t.csv:2",))
+    assert "1 of 5 tokens" in issue.what
+
+
+def test_leakage_between_given_files_is_told() -> None:
+    train = [example("same", "other", 2), example("new", "other", 3, group="g")]
+    test = [example("same", "other", 2, "test.csv"), example("old", "other", 3, "test.csv", "g")]
+    codes = {issue.code: issue.rows for issue in check(TASK, {"train": train, "test": test})}
+    assert codes["leakage"] == ("t.csv:2",)
+    assert codes["group-leakage"] == ("t.csv:3",)
+
+
+def test_one_class_is_an_error_and_comes_first() -> None:
+    issues = check(TASK, {"train": [example(f"t{n}", "refund", n) for n in range(5)]})
+    assert (issues[0].code, issues[0].severity) == ("one-class", "error")
+    assert {"class-missing", "few-rows"} <= {issue.code for issue in issues}
