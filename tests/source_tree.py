@@ -80,7 +80,9 @@ def calls(module: Module) -> Iterator[tuple[ast.Call, str]]:
         if isinstance(node, ast.Import):
             known |= {alias.asname or alias.name: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            known |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call):
             name = dotted(node.func)

@@ -25,7 +25,7 @@ SEED = 20260930
 FIRST_DAY = dt.date(2026, 1, 2)
 LAST_DAY = dt.date(2026, 9, 30)
 N_CUSTOMERS = 270
-P_DETAIL = 0.75  # a second sentence on the same topic
+P_DETAIL = 0.8  # a second sentence on the same topic
 INTENTS = (
     "refund",
     "delivery_delay",
@@ -217,7 +217,7 @@ class Maker:
             small = word.lower()
             if chat and small in CHAT_WORDS and self.chance(2 * rate):
                 return CHAT_WORDS[small]
-            if small in self.typos and self.chance(rate):
+            if small in self.typos and self.chance(rate if len(word) > 3 else rate / 4):
                 return self.typos[small].capitalize() if word[0].isupper() else self.typos[small]
             if len(word) > 5 and word.isalpha() and self.chance(rate / 8):
                 i = self.rng.randrange(1, len(word) - 2)
@@ -370,7 +370,7 @@ class Planter:
 
     def duplicates(self) -> None:
         for i in range(12):
-            source = self.take(lambda t: len(t.text.split()) >= 8)
+            source = self.take(lambda t: t.channel != "phone" and len(t.text.split()) >= 8)
             made = self.copy(source, "exact_duplicate", "same text as line {line}", i >= 8)
             if i < 4:
                 made.date, made.whole_line = source.date, True
@@ -382,7 +382,9 @@ class Planter:
             for _ in range(times):
                 source = self.take(
                     lambda t, edit=edit, least=least: (
-                        len(t.text.split()) >= least and edit(t.text) != t.text
+                        t.channel != "phone"
+                        and len(t.text.split()) >= least
+                        and edit(t.text) != t.text
                     )
                 )
                 detail = f"{what} in the text of line {{line}}"

@@ -8,6 +8,7 @@ Example:
 
 from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
 __version__ = version("burnish")
@@ -39,12 +40,20 @@ _HOMES = {
 __all__ = list(_HOMES)  # noqa: PLE0605
 
 
-# Four verbs share their name with the stage's package. The packages are imported here (a docstring each)
-# and their names taken off again, so that `burnish.train` is the verb and `burnish.train.fit` still imports:
-# Python binds a package to its parent only the first time it is imported.
+class _StageVerb(ModuleType):
+    """A stage's package that is its verb as well: `burnish.train(...)` and `burnish.train.fit` both work."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call the verb of burnish.api with the same name."""
+        return getattr(import_module("burnish.api"), self.__name__.rpartition(".")[2])(
+            *arguments, **named
+        )
+
+
+# Four verbs share their name with the stage's package. Binding a function here would hide the package from
+# `import burnish.train.fit as fit`; a callable package serves both. Each import costs a docstring.
 for _stage in ("train", "evaluate", "decide", "serve"):
-    import_module(f"burnish.{_stage}")
-    globals().pop(_stage, None)
+    import_module(f"burnish.{_stage}").__class__ = _StageVerb
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import os
 from collections.abc import Callable
@@ -34,9 +35,10 @@ def make_edge(
     interruptible: Callable[
         [], contextlib.AbstractContextManager[Callable[[], int | None]]
     ] = lambda: contextlib.nullcontext(lambda: None),
+    save_every_seconds: float | None = None,
 ) -> Edge:
     """The edge of this process; silent and without signal handling unless told otherwise."""
-    return Edge(
+    edge = Edge(
         now=now,
         by=_user(),
         cache=cache_folder(),
@@ -45,6 +47,9 @@ def make_edge(
         interruptible=interruptible,
         offline=bool(os.environ.get("BURNISH_OFFLINE")),
     )
+    if save_every_seconds is None:
+        return edge
+    return dataclasses.replace(edge, save_every_seconds=save_every_seconds)
 
 
 def _user() -> str:

@@ -58,6 +58,8 @@ class Edge:
     announce: Callable[[str], None]
     on_step: Callable[[Step], None]
     interruptible: Callable[[], AbstractContextManager[Callable[[], int | None]]]
+    # A checkpoint takes about 1 s for 23 M parameters; a kill costs at most this much work.
+    save_every_seconds: float = 30.0
     offline: bool = False
 
 
@@ -285,7 +287,9 @@ def train(
             recipe=recipe,
             dataset_id=prepared.dataset.id,
             runs=project.workspace.runs,
-            around=Surroundings(edge.now, edge.announce, edge.on_step, stop),
+            around=Surroundings(
+                edge.now, edge.announce, edge.on_step, stop, edge.save_every_seconds
+            ),
         )
 
 

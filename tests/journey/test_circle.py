@@ -98,3 +98,70 @@ def test_the_report_has_every_number_with_its_interval(project: Path, burnish) -
 def test_rollback_needs_something_to_go_back_to(project: Path, server, burnish) -> None:
     told = burnish("rollback", cwd=project, code=1).stderr
     assert "nothing-to-roll-back" in told
+
+
+@pytest.fixture(scope="module")
+def bundle(project: Path) -> Path:
+    """The folder of the tuned model's bundle."""
+    for folder in (project / ".burnish" / "bundles").iterdir():
+        if (folder / "config.json").is_file() and not (folder / "arrays.json").is_file():
+            return folder
+    raise AssertionError("no tuned bundle")
+
+
+def test_plain_transformers_gives_the_servers_probabilities(server, bundle: Path) -> None:
+    """The bundle is a Hugging Face folder: temperature and all, nothing of ours is needed to use it."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    texts = ["My card has not arrived yet", "why was I charged?", "ok", "Ünïcødé 💳 card?"]
+    tokenizer = AutoTokenizer.from_pretrained(bundle, local_files_only=True)
+    model = AutoModelForSequenceClassification.from_pretrained(bundle, local_files_only=True).eval()
+    with torch.inference_mode():
+        logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+    plain = torch.softmax(logits, 1).numpy()
+    address, headers = server
+    body = {"inputs": texts, "model": "banking"}
+    reply = httpx.post(f"{address}/v1/predictions", json=body, headers=headers, timeout=60).json()
+    labels = [model.config.id2label[i] for i in range(plain.shape[1])]
+    for row, prediction in zip(plain, reply["predictions"], strict=True):
+        ours = [prediction["probabilities"][label] for label in labels]
+        assert row == pytest.approx(ours, abs=1e-4)
+
+
+def test_bf16_stays_within_its_tolerance(bundle: Path) -> None:
+    """The same bundle run in bf16 moves no probability by more than 0.02."""
+    import numpy as np
+
+    from burnish.deploy.bundle import load_task_of
+    from burnish.deploy.engine import load_engine
+    from burnish.evaluate.predict import predict
+
+    task = load_task_of(bundle)
+    rows = [{"text": text} for text in ("card not here", "why was I charged twice?", "age limit?")]
+    found = [
+        [one.probabilities_L for one in predict(fitted, task, rows)]
+        for fitted in (
+            load_engine(bundle, task, engine="transformers", precision=precision, max_tokens=256)
+            for precision in ("fp32", "bf16")
+        )
+    ]
+    assert np.abs(np.array(found[0]) - np.array(found[1])).max() <= 0.02
+
+
+def test_one_changed_golden_id_keeps_the_server_from_ready(
+    project: Path, bundle: Path, cache: Path, burnish, tmp_path: Path
+) -> None:
+    """The token contract: what the tokenizer gives must be what it gave in training, id by id."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    folder = copy / ".burnish" / "bundles" / bundle.name
+    golden = folder / "burnish" / "golden.jsonl"
+    lines = golden.read_text().splitlines()
+    first = json.loads(lines[0])
+    first["ids"][1] += 1
+    golden.write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    told = burnish("promote", cwd=copy, code=1).stderr
+    assert "bundle-tampered" in told and "golden.jsonl" in told

@@ -9,13 +9,14 @@ import ast
 from collections import defaultdict
 
 import pytest
+
 from source_tree import PACKAGE, ROOT, Module, calls, dotted, imports, modules
 
 # From left to right: a room may import what stands before it. The last three are the ways in.
 ROOMS = (
-    "errors records store tasks data encode models train evaluate decide deploy serve "
-    "lifecycle edge api cli __main__"
-).split()
+    "errors", "records", "store", "tasks", "data", "encode", "models", "train", "evaluate", "decide",
+    "deploy", "serve", "lifecycle", "edge", "api", "cli", "__main__",
+)  # fmt: skip
 DOORS = {
     "data/readers": "test_readers",
     "data/checks": "test_checks",
@@ -110,7 +111,9 @@ def test_stage_packages_hold_a_docstring_and_nothing_else() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [m.place for m in modules() if "versions" not in m.name and not ast.get_docstring(m.tree)]
+    silent = [
+        m.place for m in modules() if "versions" not in m.name and not ast.get_docstring(m.tree)
+    ]
     assert not silent
 
 
@@ -245,7 +248,9 @@ def test_signatures_say_what_they_take() -> None:
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             if node.args.kwarg is not None:
-                wrong.append(f"{module.place}:{node.lineno} {node.name} takes **{node.args.kwarg.arg}")
+                wrong.append(
+                    f"{module.place}:{node.lineno} {node.name} takes **{node.args.kwarg.arg}"
+                )
             if module.room == "cli":
                 continue  # typer reads options from plain parameters
             for argument in [*node.args.posonlyargs, *node.args.args]:
@@ -271,11 +276,12 @@ def _code_lines(module: Module) -> list[tuple[int, str]]:
     skipped: set[int] = set()
     for node in ast.walk(module.tree):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, ast.Import | ast.ImportFrom | ast.arguments):
-            first = getattr(node, "lineno", None)
-            if first is not None:
-                skipped.update(range(first, (node.end_lineno or first) + 1))
-        if isinstance(node, ast.arg | ast.keyword):
+        is_list = isinstance(node, ast.Assign) and dotted(node.targets[0]) == "__all__"
+        if (
+            is_text
+            or is_list
+            or isinstance(node, ast.Import | ast.ImportFrom | ast.arg | ast.keyword)
+        ):
             skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = module.path.read_text(encoding="utf-8").splitlines()
     return [

@@ -18,6 +18,7 @@ from burnish.cli.options import (
     MethodOption,
     ProjectOption,
     RateOption,
+    SaveEveryOption,
     SeedOption,
     TokensOption,
 )
@@ -47,7 +48,7 @@ def init(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The task's name.")] = None,
     project: ProjectOption = HERE,
-    force: Annotated[bool, typer.Option(help="Replace an existing task.toml.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing task.toml.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look at labelled rows and propose task.toml."""
@@ -90,7 +91,8 @@ def run(
     learning_rate: RateOption = None,
     max_tokens: TokensOption = None,
     seed: SeedOption = None,
-    dry_run: Annotated[bool, typer.Option(help="Say what would happen and stop.")] = False,
+    save_every: SaveEveryOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and stop.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Check, split, train, compare with baselines, evaluate, decide, gate, bundle: the whole circle.
@@ -111,7 +113,7 @@ def run(
     )
     if dry_run:
         return _plan(opened, recipe, as_json=as_json)
-    outcome = lifecycle.circle(opened, recipe, terminal_edge())
+    outcome = lifecycle.circle(opened, recipe, terminal_edge(save_every_seconds=save_every))
     if as_json:
         say.as_json(_summary(outcome))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, list its versions.")
 
+_MARKS = {"text": ("", ""), "special": ("<", ">"), "supervised": ("[", "]"), "dropped": ("~", "~")}
 _COLOURS = {"text": "", "special": "\033[2m", "supervised": "\033[30;42m", "dropped": "\033[9;31m"}
 
 
@@ -119,7 +122,10 @@ def show(
     if as_json:
         say.as_json(shown)
     else:
-        say.result("green carries the loss (the pooled token); dim was added; struck out was cut off")
+        say.result(
+            "green or [ ] carries the loss (the pooled token); dim or < > was added; struck out or "
+            "~ ~ was cut off"
+        )
 
 
 @app.command("list")
@@ -151,5 +157,9 @@ def list_versions(project: ProjectOption = HERE, as_json: JsonOption = False) ->
 
 
 def _coloured(token: str, role: str) -> str:
+    """The token in its role's colour on a terminal, between its role's marks elsewhere."""
+    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        before, after = _MARKS[role]
+        return f"{before}{token}{after}"
     colour = _COLOURS[role]
     return f"{colour}{token}\033[0m" if colour else token

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -25,7 +27,7 @@ def promote(
     ] = None,
     because: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     force: Annotated[
-        bool, typer.Option(help="Promote although a gate failed; needs --because.")
+        bool, typer.Option("--force", help="Promote although a gate failed; needs --because.")
     ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
@@ -59,7 +61,7 @@ def rollback(
 
 
 def deployments(
-    history: Annotated[bool, typer.Option(help="Every promotion and rollback in order.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Every promotion and rollback in order.")] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,9 +99,6 @@ def serve(
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM; follows promotions and rollbacks while running."""
     from burnish import lifecycle
-
-    import signal
-
     from burnish.serve.app import serve as serve_app
     from burnish.serve.app import token_of
     from burnish.serve.settings import ServeSettings
@@ -126,8 +125,6 @@ def serve(
             f"{opened.workspace.token_path})\" -H 'Content-Type: application/json' "
             f"-d '{{\"inputs\": {{{columns}}}}}'"
         )
-        import sys
-
         sys.stdout.flush()
 
     serve_app(settings, announce=announce)

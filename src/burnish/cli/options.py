@@ -20,4 +20,8 @@ EpochsOption = Annotated[int | None, typer.Option(help="Passes over the train ro
 RateOption = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 TokensOption = Annotated[int | None, typer.Option(help="Tokens of a row the model reads at most.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+SaveEveryOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds between checkpoints (default 30; 0: after every update)."),
+]
 HERE = Path()

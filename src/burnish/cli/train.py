@@ -17,6 +17,7 @@ from burnish.cli.options import (
     MethodOption,
     ProjectOption,
     RateOption,
+    SaveEveryOption,
     SeedOption,
     TokensOption,
 )
@@ -38,6 +39,7 @@ def train(
     learning_rate: RateOption = None,
     max_tokens: TokensOption = None,
     seed: SeedOption = None,
+    save_every: SaveEveryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune, or continue a training that was stopped."""
@@ -53,7 +55,7 @@ def train(
         max_tokens=max_tokens,
         seed=seed,
     )
-    edge = terminal_edge()
+    edge = terminal_edge(save_every_seconds=save_every)
     prepared = lifecycle.prepare(opened, edge, recipe=recipe)
     model = lifecycle.fetch(opened, prepared, recipe, edge)
     run = lifecycle.train(opened, prepared, recipe, edge, base=model)

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -55,6 +56,8 @@ class RememberedVectors:
         if new:
             found = self.source.vectors(list(new.values()))
             self.known.update(zip(new, found, strict=True))
+        if not encodings:
+            return self.source.vectors([])
         return np.stack([self.known[row.text] for row in encodings])
 
     def size_bytes(self) -> int:
@@ -95,7 +98,9 @@ def try_baselines(
         temperature = fit_temperature(task, rows["validation"], logits_RL)
         fitted = _with_temperature(fitted, temperature)
         build_seconds = time.perf_counter() - started
-        honest = dataclasses.replace(fitted, source=plain) if baseline.USES_BASE else fitted
+        honest = fitted
+        if baseline.USES_BASE:
+            honest = cast(FittedBaseline, dataclasses.replace(cast(Any, fitted), source=plain))
         tried[name] = try_fitted(
             task,
             rows["test"],
@@ -147,7 +152,7 @@ def try_fitted(
 
 
 def _with_temperature(fitted: FittedBaseline, temperature: float) -> FittedBaseline:
-    return dataclasses.replace(fitted, temperature=temperature)  # pyright: ignore
+    return cast(FittedBaseline, dataclasses.replace(cast(Any, fitted), temperature=temperature))
 
 
 def _latency_ms(fitted: Fitted, task: Task, test: Sequence[Example]) -> float:

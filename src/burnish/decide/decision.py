@@ -20,15 +20,18 @@ def decide(tried: Mapping[str, Tried], *, metric: str, seed: int) -> Decision:
     """Recommend the simplest candidate that nothing beats both surely and noticeably.
 
     Candidates come simplest first; "surely" is a 95% paired interval above zero, "noticeably" a
-    difference of at least one point (0.01). The tuned model is compared with every other candidate on
+    difference of at least one point (0.01). Beating so is a matter of strictly better quality, so the
+    best candidate is never beaten and there is always one to recommend. The tuned model is compared with every other candidate on
     the same rows. The recommendation changes no exit code: only gates do.
     """
     names = list(tried)
-    recommended = names[0]
-    for name in names[1:]:
-        gain = _gain(tried, name, recommended, metric=metric, seed=seed)
-        if gain.low > 0 and gain.difference >= WORTH_FRACTION:
-            recommended = name
+    recommended = next(
+        name
+        for name in names
+        if not any(
+            _beats(tried, other, name, metric=metric, seed=seed) for other in names if other != name
+        )
+    )
     comparisons = tuple(
         compare(
             metric,
@@ -52,6 +55,22 @@ def decide(tried: Mapping[str, Tried], *, metric: str, seed: int) -> Decision:
     )
 
 
+def _beats(
+    tried: Mapping[str, Tried], ours: str, theirs: str, *, metric: str, seed: int
+) -> bool:
+    """Surely and noticeably better. The bootstrap runs only where the gain is worth asking about."""
+    sign = _sign(metric)
+    quality, other = (tried[name].candidate.quality.value for name in (ours, theirs))
+    if sign * (quality - other) < WORTH_FRACTION:
+        return False
+    return _gain(tried, ours, theirs, metric=metric, seed=seed).low > 0
+
+
+def _sign(metric: str) -> float:
+    """1 where higher is better, else -1."""
+    return 1.0 if metric_of(metric).higher_is_better else -1.0
+
+
 def _gain(
     tried: Mapping[str, Tried], ours: str, theirs: str, *, metric: str, seed: int
 ) -> Comparison:
@@ -59,7 +78,7 @@ def _gain(
     found = compare(
         metric, tried[ours].scored, tried[theirs].scored, ours=ours, theirs=theirs, seed=seed
     )
-    if metric_of(metric).higher_is_better:
+    if _sign(metric) > 0:
         return found
     return found.model_copy(
         update={"difference": -found.difference, "low": -found.high, "high": -found.low}
@@ -79,7 +98,10 @@ def _sentence(
         return f"Of the baselines, {chosen.title} is enough: {quality}."
     tuned = tried[TUNED].candidate
     if recommended == TUNED:
-        rival = max(comparisons, key=lambda row: tried[row.theirs].candidate.quality.value)
+        rival = max(
+            comparisons,
+            key=lambda row: _sign(metric) * tried[row.theirs].candidate.quality.value,
+        )
         other = tried[rival.theirs].candidate
         return (
             f"Fine-tuning pays: {metric} {_short(tuned.quality.value)} against "
@@ -88,7 +110,7 @@ def _sentence(
         )
     rival = next(row for row in comparisons if row.theirs == recommended)
     speed = tuned.latency_ms / max(chosen.latency_ms, 1e-6)
-    verb = "hardly pays" if rival.difference > 0 else "does not pay"
+    verb = "hardly pays" if _sign(metric) * rival.difference > 0 else "does not pay"
     return (
         f"Fine-tuning {verb}: {chosen.title} reaches {quality} against {_short(tuned.quality.value)} "
         f"tuned, a difference of {_signed(rival)} on the same {rival.n} rows, and answers "

@@ -10,11 +10,12 @@ import numpy as np
 
 from burnish.decide.candidates import RememberedVectors, Tried, try_baselines, try_fitted
 from burnish.decide.decision import TUNED, decide
+from burnish.errors import BurnishError
 from burnish.evaluate.calibration import fit_temperature
 from burnish.evaluate.compare import compare
 from burnish.evaluate.gate import gate
 from burnish.evaluate.report import lengths_of, make_report
-from burnish.evaluate.scored import score
+from burnish.evaluate.scored import Scored, score
 from burnish.evaluate.worst import Nearby
 from burnish.models.fitted import Fitted
 from burnish.records.decision import Decision
@@ -22,6 +23,7 @@ from burnish.records.example import Example, Split
 from burnish.records.report import Comparison, Report
 from burnish.records.run import Run
 from burnish.records.task import Task
+from burnish.store.durable import verify_folder
 from burnish.train.rows import labelled_texts
 
 LIVE = "live"
@@ -76,7 +78,7 @@ def prove(
             _vectors_of(vectors, task, rows["train"]),
             _vectors_of(vectors, task, rows["test"]),
         )
-    named = dict.fromkeys([decision.recommendation, *([TUNED] if TUNED in tried else [])])
+    named: dict[str, None] = dict.fromkeys([decision.recommendation, *([TUNED] if TUNED in tried else [])])
     reports = {
         name: _report(
             task,
@@ -108,6 +110,8 @@ def _try_tuned(
     from burnish.models.classifier import load_calibrated, load_fitted, weights_bytes
 
     folder = run_folder / "model"
+    if problems := verify_folder(folder):
+        raise BurnishError(problems)
     precision = run.environment.precision
     raw = load_fitted(folder, max_tokens=run.recipe.max_tokens, precision=precision)
     texts = labelled_texts(task, rows["validation"]).texts
@@ -185,10 +189,10 @@ def _report(
 
 
 def _against(
-    task: Task, one: Tried, ours: str, other: object, theirs: str, *, seed: int
+    task: Task, one: Tried, ours: str, other: Scored, theirs: str, *, seed: int
 ) -> Comparison:
     metric = task.primary_metric
-    return compare(metric, one.scored, other, ours=ours, theirs=theirs, seed=seed)  # pyright: ignore
+    return compare(metric, one.scored, other, ours=ours, theirs=theirs, seed=seed)
 
 
 def _temperature_of(fitted: Fitted) -> float:

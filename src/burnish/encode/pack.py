@@ -14,7 +14,7 @@ _BUCKET_UPDATES = 32
 
 
 def epoch_updates(
-    lengths: Sequence[int], *, batch_rows: int, seed: int, epoch: int
+    lengths: Sequence[int] | IntArray, *, batch_rows: int, seed: int, epoch: int
 ) -> list[IntArray]:
     """The rows of every update of one epoch: shuffled, then bucketed by length, then shuffled again.
 
@@ -38,7 +38,9 @@ def epoch_updates(
     return [updates[i] for i in random.permutation(len(updates))]
 
 
-def micro_batches(rows: IntArray, lengths: Sequence[int], *, batch_tokens: int) -> list[IntArray]:
+def micro_batches(
+    rows: IntArray, lengths: Sequence[int] | IntArray, *, batch_tokens: int
+) -> list[IntArray]:
     """Cut rows, longest first, so that no piece's rectangle (rows x longest) exceeds `batch_tokens`.
 
     A single row longer than the budget stands alone.

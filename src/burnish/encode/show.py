@@ -37,7 +37,8 @@ def show(encoding: Encoding, *, tokeniser: Tokeniser) -> Sequence[TokenView]:
             role = "supervised"
         spelling = tokeniser.tokenizer.id_to_token(token_id) or ""
         views.append(TokenView(token_id, spelling, encoding.text[start:end], role))
-    if encoding.dropped_characters:
+    # counted in tokens: a cut within one character's bytes drops tokens and no whole character
+    if encoding.dropped_tokens:
         cut = encoding.text[len(encoding.text) - encoding.dropped_characters :]
         views.append(TokenView(-1, f"({encoding.dropped_tokens} tokens cut)", cut, "dropped"))
     return views

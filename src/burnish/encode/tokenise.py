@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from burnish.errors import fail
 from burnish.records.encoding import Encoding
 
-# Tokens of one Rust call: bounds memory while 300,000-character rows pass through.
+# Rows of one Rust call: bounds memory while 300,000-character rows pass through.
 _CHUNK_ROWS = 1024
 
 
@@ -50,7 +50,7 @@ def load_tokeniser(folder: Path, *, max_tokens: int) -> Tokeniser:
 
     The effective length is the smaller of `max_tokens` and the model's limit.
 
-    Raises: tokenizer-missing, tokenizer-broken, max-tokens-small.
+    Raises: tokenizer-missing, tokenizer-broken, tokenizer-unmarked, max-tokens-small.
     """
     path = folder / "tokenizer.json"
     try:
@@ -79,6 +79,15 @@ def load_tokeniser(folder: Path, *, max_tokens: int) -> Tokeniser:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if special == 0:
+        # the classifier reads the first token of a row, and an empty text must still have one
+        raise fail(
+            "tokenizer-unmarked",
+            "adds no token of its own to a row",
+            where=path.name,
+            expected="a post_processor that puts the model's first token (as [CLS]) before the text",
+            fix="save the tokenizer that belongs to the model into the folder",
+        )
     if effective <= special:
         raise fail(
             "max-tokens-small",

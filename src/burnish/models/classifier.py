@@ -21,6 +21,8 @@ from burnish.records.recipe import Recipe
 
 # Token rectangle of one inference forward pass. Source: LOG.md, 2026-11-22, inference batch size.
 _INFERENCE_TOKENS = 4096
+# The BERT paper's initialisation, which every family here shares.
+_FRESH_STD = 0.02
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -64,6 +66,11 @@ def new_classifier(
     torch.manual_seed(recipe.seed)
     family = family_of(model_type_of(folder))
     model = family.load(folder, label_names=label_names, objective=objective, recipe=recipe)
+    # a base that was a classifier already brings a head for other labels, when their number is equal
+    last = family.last_linear(model)
+    with torch.no_grad():
+        last.weight.normal_(std=_FRESH_STD)
+        last.bias.zero_()
     return _learner(model, folder=folder, precision=recipe.precision, n_labels=len(label_names))
 
 
@@ -83,8 +90,8 @@ def choose_trainable(learner: Learner, recipe: Recipe) -> None:
         learner.model = add_lora(learner.model, family=family, recipe=recipe)
 
 
-def load_classifier(folder: Path, *, precision: str) -> Learner:
-    """A saved classifier, in evaluation mode.
+def load_classifier(folder: Path, *, precision: str, temperature: float = 1.0) -> Learner:
+    """A saved classifier, in evaluation mode, its logits divided by the temperature for good.
 
     Raises: model-type-unknown.
     """
@@ -94,6 +101,11 @@ def load_classifier(folder: Path, *, precision: str) -> Learner:
     n_labels = int(cast(Any, model).config.num_labels)
     learner = _learner(model, folder=folder, precision=precision, n_labels=n_labels)
     learner.model.eval()
+    last = family.last_linear(model)
+    with torch.no_grad():
+        # before the cast to bf16, so that the bundle's weights (fp32, then cast) are the same bits
+        last.weight.div_(temperature)
+        last.bias.div_(temperature)
     if learner.precision == "bf16":
         # weights are cast once here instead of at every call; training keeps fp32 masters
         learner.model.to(torch.bfloat16)
@@ -105,8 +117,7 @@ def load_fitted(folder: Path, *, max_tokens: int, precision: str) -> Transformer
 
     Raises: the codes of load_classifier and load_tokeniser.
     """
-    tokeniser = load_tokeniser(folder, max_tokens=max_tokens)
-    return TransformersFitted(load_classifier(folder, precision=precision), tokeniser)
+    return load_calibrated(folder, max_tokens=max_tokens, precision=precision, temperature=1.0)
 
 
 def load_calibrated(
@@ -116,15 +127,14 @@ def load_calibrated(
 
     Exact, since softmax(W x / T + b / T) = softmax((W x + b) / T): no temperature is left to forget.
     """
-    fitted = load_fitted(folder, max_tokens=max_tokens, precision=precision)
-    _fold(fitted.learner, temperature)
-    return fitted
+    tokeniser = load_tokeniser(folder, max_tokens=max_tokens)
+    learner = load_classifier(folder, precision=precision, temperature=temperature)
+    return TransformersFitted(learner, tokeniser)
 
 
 def save_calibrated(folder: Path, target: Path, *, temperature: float) -> None:
     """Write the calibrated classifier into `target` in the Hugging Face layout, weights in fp32."""
-    learner = load_classifier(folder, precision="fp32")
-    _fold(learner, temperature)
+    learner = load_classifier(folder, precision="fp32", temperature=temperature)
     cast(Any, learner.model).save_pretrained(target)
     copy_tokenizer(folder, target)
 
@@ -140,13 +150,6 @@ def weights_bytes(fitted: TransformersFitted) -> int:
     """Memory of the weights."""
     parameters = fitted.learner.model.parameters()
     return sum(value.numel() * value.element_size() for value in parameters)
-
-
-def _fold(learner: Learner, temperature: float) -> None:
-    layer = family_of(learner.model_type).last_linear(learner.model)
-    with torch.no_grad():
-        layer.weight.div_(temperature)
-        layer.bias.div_(temperature)
 
 
 def _learner(model: nn.Module, *, folder: Path, precision: str, n_labels: int) -> Learner:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from burnish.records.encoding import Encoding, FloatArray
 
+
 class Fitted(Protocol):
     """The door every answering model passes: trained transformers and baselines alike.
 

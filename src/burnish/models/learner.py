@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
+from burnish.models.allocator import keep_freed_memory
 from burnish.records.encoding import Batch, FloatArray
 
 Precision = Literal["fp32", "bf16"]
@@ -29,7 +30,8 @@ class Learner:
 
 
 def pick_device() -> torch.device:
-    """The first CUDA device, else the CPU."""
+    """The first CUDA device, else the CPU, whose allocator is told to keep what it frees."""
+    keep_freed_memory()
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from burnish.errors import fail, nearest
 from burnish.models.source import BaseModel, fetch_base
-from burnish.store.durable import manifest_sha256, new_folder
+from burnish.store.durable import manifest_sha256, new_folder, remove_folder, verify_folder
 
 _TINY_TYPES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert")
 
@@ -43,6 +43,9 @@ def open_pretrained(
     found = sorted(set(texts()))
     digest = hashlib.sha256("\0".join(found).encode("utf-8", "replace")).hexdigest()
     folder = cache / f"tiny-{model_type}-{digest[:16]}"
+    if folder.is_dir() and verify_folder(folder):
+        announce(f"the cached {spec} is damaged and is made again")
+        remove_folder(folder)
     if not folder.is_dir():
         from burnish.models.families.tiny import make_tiny
 

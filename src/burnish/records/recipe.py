@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from burnish.records.record import Record
 
@@ -20,13 +20,15 @@ class Recipe(Record):
     head on the frozen base's features before the first update.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     base: str = DEFAULT_BASE
     method: Literal["full", "lora", "head"] = "full"
     epochs: int = Field(default=4, ge=1, le=1000)
     batch_rows: int = Field(default=32, ge=1)
     batch_tokens: int = Field(default=4096, ge=16)
     max_tokens: int = Field(default=256, ge=8)
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=1.5e-4, gt=0)
     head_learning_rate_factor: float = Field(default=1.0, gt=0)
     head_start: Literal["probe", "random"] = "probe"
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -36,9 +38,10 @@ class Recipe(Record):
     attention_dropout: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=3, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     lora_rank: int = Field(default=16, ge=1)
     lora_alpha: int = Field(default=32, ge=1)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    seed: int = Field(default=1, ge=0)
+    # numpy, torch and scikit-learn all take 32 bits
+    seed: int = Field(default=1, ge=0, lt=2**32)

@@ -40,7 +40,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        # our own port: the C library silently cuts 99999 down to 16 bits
+        listener.bind((address[0], port, *address[2:]))
         listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()

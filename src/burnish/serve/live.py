@@ -79,11 +79,13 @@ class Live:
         self._loader.shutdown(wait=True, cancel_futures=True)
 
     def _follow(self) -> None:
+        told = ""
         while True:
             _, error = self._attempt(self._look)
-            if error is not None:
-                # The ledger cannot be read just now: what is verified goes on answering.
-                _log.error("cannot follow the ledger: %s", error, exc_info=error)
+            # What is verified goes on answering; the same error is told once, not five times a second.
+            if error is not None and repr(error) != told:
+                _log.error("following the ledger failed: %s", error, exc_info=error)
+            told = repr(error) if error is not None else ""
             if self._stop.wait(self._poll_seconds):
                 return
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from burnish.errors import BurnishError, Problem, fail
+from burnish.records.record import Record
 from burnish.store.durable import make_folder, new_folder, remove_folder, verify_folder
 from burnish.train.loop import LoopState
 from burnish.train.optimizer import optimizer_tensors, restore_optimizer, trainable
 
 _KEEP = 2
+_WEIGHTS = "weights.safetensors"
+_OPTIMIZER = "optimizer.safetensors"
+_PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +37,29 @@ class Checkpoints:
         return self.folder / "best" / f"step-{step:08d}"
 
 
+class Progress(Record):
+    """progress.json: where a checkpoint stands, beside its weights and moments."""
+
+    step: int
+    best_step: int | None
+    best_validation: float | None
+    epochs_without_gain: int
+
+
 def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState) -> None:
     """Commit the state after `state.step` updates, then drop all but the newest two."""
     target = checkpoints.latest(state.step)
     make_folder(target.parent)
     with new_folder(target, checksum="xxh3") as staging:
-        save_file(_weights(model), staging / "weights.safetensors")
-        save_file(optimizer_tensors(state.optimizer, model), staging / "optimizer.safetensors")
-        progress = {
-            "step": state.step,
-            "best_step": state.best_step,
-            "best_validation": state.best_validation,
-            "epochs_without_gain": state.epochs_without_gain,
-        }
-        (staging / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+        save_file(_weights(model), staging / _WEIGHTS)
+        save_file(optimizer_tensors(state.optimizer, model), staging / _OPTIMIZER)
+        progress = Progress(
+            step=state.step,
+            best_step=state.best_step,
+            best_validation=state.best_validation,
+            epochs_without_gain=state.epochs_without_gain,
+        )
+        (staging / _PROGRESS).write_text(progress.model_dump_json(), encoding="utf-8")
     for old in sorted(target.parent.glob("step-*"))[:-_KEEP]:
         remove_folder(old)
 
@@ -56,43 +69,86 @@ def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
     target = checkpoints.best(step)
     make_folder(target.parent)
     with new_folder(target, checksum="xxh3") as staging:
-        save_file(_weights(model), staging / "weights.safetensors")
+        save_file(_weights(model), staging / _WEIGHTS)
+    # every checkpoint kept refers to one at most, and this one belongs to the next
     for old in sorted(target.parent.glob("step-*"))[: -(_KEEP + 1)]:
         remove_folder(old)
 
 
-def resume(
-    checkpoints: Checkpoints, model: nn.Module, state: LoopState, *, announce: Callable[[str], None]
-) -> bool:
-    """Continue from the newest checkpoint that verifies; say which were skipped. False when none does."""
+def newest_whole(
+    checkpoints: Checkpoints, *, announce: Callable[[str], None]
+) -> Path | None:
+    """The newest checkpoint that verifies, its best weights included; None when there is none.
+
+    Damaged ones are said and removed, and so is whatever is newer than the one that is taken: training
+    writes the same bytes in their place again.
+    """
     for folder in sorted((checkpoints.folder / "latest").glob("step-*"), reverse=True):
         problems = verify_folder(folder)
-        progress = None if problems else json.loads((folder / "progress.json").read_text("utf-8"))
-        if progress and progress["best_step"] is not None:
-            problems = verify_folder(checkpoints.best(progress["best_step"]))
-        if progress is None or problems:
-            announce(f"checkpoint {folder.name} skipped: {problems[0].what}")
-            continue
-        _restore(model, load_file(folder / "weights.safetensors"))
-        restore_optimizer(state.optimizer, model, load_file(folder / "optimizer.safetensors"))
-        state.step = progress["step"]
-        state.best_step = progress["best_step"]
-        state.best_validation = progress["best_validation"]
-        state.epochs_without_gain = progress["epochs_without_gain"]
-        return True
-    return False
+        best = None if problems else _progress(folder).best_step
+        best_problems = () if best is None else verify_folder(checkpoints.best(best))
+        if not problems and not best_problems:
+            for other in checkpoints.best(0).parent.glob("step-*"):
+                if other.name > folder.name:
+                    remove_folder(other)
+            return folder
+        announce(f"checkpoint {folder.name} skipped: {_told((*problems, *best_problems)[0])}")
+        remove_folder(folder)
+    remove_folder(checkpoints.folder)
+    return None
+
+
+def restore(folder: Path, model: nn.Module, state: LoopState) -> None:
+    """Put a verified checkpoint back into model and state, bit for bit.
+
+    Raises: checkpoint-other-version when it holds other parameters than the model trains.
+    """
+    progress = _progress(folder)
+    _restore_weights(model, folder)
+    restore_optimizer(state.optimizer, model, load_file(folder / _OPTIMIZER))
+    state.step = progress.step
+    state.best_step = progress.best_step
+    state.best_validation = progress.best_validation
+    state.epochs_without_gain = progress.epochs_without_gain
 
 
 def restore_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
-    """Put the best weights back into the model."""
-    _restore(model, load_file(checkpoints.best(step) / "weights.safetensors"))
+    """Put the best weights back into the model, after verifying them."""
+    folder = checkpoints.best(step)
+    if problems := verify_folder(folder):
+        raise BurnishError(problems)
+    _restore_weights(model, folder)
+
+
+def weights_are_finite(model: nn.Module) -> bool:
+    """False when any weight that trains is infinite or not a number: such a state is never saved."""
+    return all(bool(torch.isfinite(value).all()) for value in trainable(model).values())
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in trainable(model).items()}
 
 
-def _restore(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+def _restore_weights(model: nn.Module, folder: Path) -> None:
+    tensors = load_file(folder / _WEIGHTS)
+    wanted = trainable(model)
+    shapes = {name: value.shape for name, value in tensors.items()}
+    if shapes != {name: value.shape for name, value in wanted.items()}:
+        raise fail(
+            "checkpoint-other-version",
+            f"{folder.name} holds other parameters than this model trains",
+            where=str(folder),
+            expected="a checkpoint of the same version of Burnish",
+            fix="remove the checkpoints folder and run the same command: it starts over",
+        )
     with torch.no_grad():
-        for name, parameter in trainable(model).items():
+        for name, parameter in wanted.items():
             parameter.copy_(tensors[name])
+
+
+def _progress(folder: Path) -> Progress:
+    return Progress.model_validate_json((folder / _PROGRESS).read_bytes())
+
+
+def _told(problem: Problem) -> str:
+    return f"{Path(problem.where).name}: {problem.what}" if problem.where else problem.what

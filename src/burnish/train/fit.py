@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import json
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from burnish.encode.tokenise import load_tokeniser
-from burnish.errors import EXIT_TERMINATED, BurnishError, fail
-from burnish.models.classifier import (
-    TransformersFitted,
-    choose_trainable,
-    copy_tokenizer,
-    new_classifier,
-)
+from burnish.errors import EXIT_TERMINATED, BurnishError, Problem, fail
+from burnish.models.classifier import TransformersFitted, choose_trainable, new_classifier
 from burnish.models.family import family_of
-from burnish.models.learner import Learner
 from burnish.models.source import BaseModel
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
-from burnish.records.run import Run, Step, run_id
+from burnish.records.run import Environment, Run, RunStatus, Step, run_id
 from burnish.records.task import Task
-from burnish.store.durable import LineLog, make_folder, new_folder, remove_folder, write_json, write_text
-from burnish.train.checkpoint import Checkpoints, resume, restore_best, save_best, save_checkpoint
+from burnish.store.durable import LineLog, make_folder, remove_folder, write_json, write_text
+from burnish.train.checkpoint import (
+    Checkpoints,
+    newest_whole,
+    restore,
+    restore_best,
+    save_best,
+    save_checkpoint,
+    weights_are_finite,
+)
 from burnish.train.environment import environment
 from burnish.train.forward import Forward, forward_of, pooled_features
-from burnish.train.loop import LoopState, TrainRows, steps
+from burnish.train.loop import LoopState, TrainRows, not_finite, rows_of_update, steps
 from burnish.train.objective import Objective
 from burnish.train.optimizer import make_optimizer
 from burnish.train.probe import probe_head
+from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import load_run, load_steps
 
-# A checkpoint costs about 1 s for 23 M parameters; a kill costs at most this much work.
-SAVE_EVERY_SECONDS = 30.0
-# steps.jsonl is rewritten from the checkpoint on resume, so a lost tail costs nothing
+# steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What training receives from the edge: the clock, the voice, and whether to stop.
+    """What training receives from the edge: the clock, the voice, whether to stop, how often to save.
 
     `stop` returns the exit code of the signal that asked to stop, or None.
     """
@@ -57,7 +58,15 @@ class Surroundings:
     announce: Callable[[str], None]
     on_step: Callable[[Step], None]
     stop: Callable[[], int | None]
-    save_every_seconds: float = SAVE_EVERY_SECONDS
+    save_every_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A split as the model sees it."""
+
+    labelled: LabelledTexts
+    encodings: list[Encoding]
 
 
 def fit(
@@ -79,21 +88,24 @@ def fit(
     run folder ends with `run.json`, `steps.jsonl` and `model/` (Hugging Face layout, best epoch). After a
     kill the weights end byte-identical on the same machine kind with the same number of threads.
 
-    Raises: loss-not-finite, training-interrupted (exit 130 or 143 after a checkpoint), disk-full.
+    Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs,
+        checkpoint-other-version, run-damaged, disk-full, and the codes of new_classifier and load_tokeniser.
     """
+    _refuse_empty(train, validation)
     identity = run_id(
         task_id=task.id, dataset_id=dataset_id, recipe=recipe, base_sha256=base.sha256
     )
     folder = runs / identity
-    finished = load_run(folder) if (folder / "run.json").is_file() else None
-    if finished is not None and finished.status == "done" and (folder / "model").is_dir():
-        return finished
+    checkpoints = Checkpoints(folder / "checkpoints")
+    earlier = load_run(folder) if (folder / "run.json").is_file() else None
+    if earlier and earlier.status == "done" and has_result(folder, announce=around.announce):
+        remove_folder(checkpoints.folder)
+        return earlier
     make_folder(folder)
     learner = new_classifier(
         base.folder, label_names=task.label_names, objective=objective, recipe=recipe
     )
-    tokeniser = load_tokeniser(base.folder, max_tokens=recipe.max_tokens)
-    fitted = TransformersFitted(learner, tokeniser)
+    fitted = TransformersFitted(learner, load_tokeniser(base.folder, max_tokens=recipe.max_tokens))
     encodings = fitted.encode(train.texts)
     validation_encodings = fitted.encode(validation.texts)
     run = Run(
@@ -107,93 +119,104 @@ def fit(
         status="running",
         truncated_rows=sum(1 for row in encodings if row.dropped_tokens),
         truncated_tokens=sum(row.dropped_tokens for row in encodings),
-        started_at=finished.started_at if finished else around.now(),
+        train_seconds=earlier.train_seconds if earlier else 0.0,
+        started_at=earlier.started_at if earlier else around.now(),
     )
-    write_json(folder / "run.json", run.model_dump(mode="json"))
     started = time.monotonic()
-    earlier_seconds = finished.train_seconds if finished else 0.0
-    with _deterministic():
-        features_R1H = None
-        if recipe.head_start == "probe" or recipe.method == "head":
-            around.announce("features of the frozen base")
-            features_R1H = pooled_features(learner, encodings)
-        if recipe.head_start == "probe" and features_R1H is not None:
-            probe_head(learner, features_R1H, train.targets_RL, objective=objective)
-        heads = family_of(learner.model_type).head_modules(learner.model)
-        choose_trainable(learner, recipe)
-        forward = forward_of(
-            learner,
-            fitted,
-            encodings,
-            validation_encodings,
-            features_R1H=features_R1H if recipe.method == "head" else None,
-        )
-        rows = TrainRows(forward.lengths, train.targets_RL, train.weights_R, train.places)
-        state = LoopState(make_optimizer(learner.model, recipe, head_modules=heads))
-        try:
+
+    def keep(status: RunStatus, **facts: object) -> Run:
+        seconds = run.train_seconds + time.monotonic() - started
+        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
+        ended = run.model_copy(update=changes)
+        write_json(folder / "run.json", ended)
+        return ended
+
+    write_json(folder / "run.json", run)
+    if earlier is not None and checkpoints.folder.is_dir():
+        _say_what_differs(earlier.environment, run.environment, announce=around.announce)
+    try:
+        with _deterministic():
             state = _follow(
-                learner,
-                rows,
+                fitted,
+                _Rows(train, encodings),
+                _Rows(validation, validation_encodings),
                 recipe,
+                objective=objective,
+                judge=judge,
+                checkpoints=checkpoints,
                 folder=folder,
                 around=around,
-                objective=objective,
-                forward=forward,
-                judge=judge,
-                state=state,
             )
-        except BurnishError as error:
-            status = "interrupted" if error.code == "training-interrupted" else "failed"
-            seconds = earlier_seconds + time.monotonic() - started
-            stopped = run.model_copy(
-                update={
-                    "status": status,
-                    "steps": state.step,
-                    "message": error.problems[0].what,
-                    "train_seconds": seconds,
-                    "ended_at": around.now(),
-                }
+            if state.best_step is not None:
+                restore_best(checkpoints, learner.model, step=state.best_step)
+            weights_sha256 = save_result(
+                fitted, base, folder, probe=validation_encodings, announce=around.announce
             )
-            write_json(folder / "run.json", stopped.model_dump(mode="json"))
-            raise
-        if state.best_step is not None:
-            restore_best(Checkpoints(folder / "checkpoints"), learner.model, step=state.best_step)
-        weights_sha256 = _save_model(learner, base, folder, fitted, validation_encodings)
-    done = run.model_copy(
-        update={
-            "status": "done",
-            "steps": state.step,
-            "best_step": state.best_step,
-            "best_validation": state.best_validation,
-            "weights_sha256": weights_sha256,
-            "train_seconds": earlier_seconds + time.monotonic() - started,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "ended_at": around.now(),
-        }
+    except BurnishError as error:
+        status = "interrupted" if error.code == "training-interrupted" else "failed"
+        logged = load_steps(folder)
+        keep(status, steps=logged[-1].step if logged else 0, message=error.problems[0].what)
+        raise
+    done = keep(
+        "done",
+        steps=state.step,
+        best_step=state.best_step,
+        best_validation=state.best_validation,
+        weights_sha256=weights_sha256,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
-    write_json(folder / "run.json", done.model_dump(mode="json"))
-    if (folder / "checkpoints").is_dir():
-        remove_folder(folder / "checkpoints")
+    remove_folder(checkpoints.folder)
     return done
 
 
 def _follow(
-    learner: Learner,
-    rows: TrainRows,
+    fitted: TransformersFitted,
+    train: _Rows,
+    validation: _Rows,
     recipe: Recipe,
     *,
+    objective: Objective,
+    judge: Callable[[FloatArray], float],
+    checkpoints: Checkpoints,
     folder: Path,
     around: Surroundings,
-    objective: Objective,
-    forward: Forward,
-    judge: Callable[[FloatArray], float],
-    state: LoopState,
 ) -> LoopState:
-    checkpoints = Checkpoints(folder / "checkpoints")
-    if resume(checkpoints, learner.model, state, announce=around.announce):
+    """From the base model or the newest whole checkpoint to the last step: log, judge, save, stop."""
+    learner = fitted.learner
+    found = newest_whole(checkpoints, announce=around.announce)
+    forward = _ready(
+        fitted,
+        train,
+        validation,
+        recipe,
+        objective=objective,
+        resumed=found is not None,
+        around=around,
+    )
+    heads = family_of(learner.model_type).head_modules(learner.model)
+    state = LoopState(make_optimizer(learner.model, recipe, head_modules=heads))
+    if found is not None:
+        restore(found, learner.model, state)
         around.announce(f"resuming after step {state.step}")
+    labelled = train.labelled
+    rows = TrainRows(forward.lengths, labelled.targets_RL, labelled.weights_R, labelled.places)
+
+    def judged() -> float:
+        logits_RL = forward.judged()
+        broken = np.flatnonzero(~np.isfinite(logits_RL).all(axis=1))
+        if len(broken):
+            places = [validation.labelled.places[int(row)] for row in broken]
+            raise not_finite("an answer on validation rows is", step=state.step, places=places)
+        return judge(logits_RL)
+
+    if found is None and recipe.head_start == "probe":
+        # the probe is a model already, and sometimes the best one: it stands as step 0
+        state.best_step, state.best_validation = 0, judged()
+        save_best(checkpoints, learner.model, step=0)
+        around.announce(f"the head alone reaches {abs(state.best_validation):.4f} on validation")
     kept = [step for step in load_steps(folder) if step.step <= state.step]
-    write_text(folder / "steps.jsonl", "".join(f"{step.model_dump_json()}\n" for step in kept))
+    lines = [json.dumps(step.model_dump(mode="json")) for step in kept]  # spelt as LineLog does
+    write_text(folder / "steps.jsonl", "".join(f"{line}\n" for line in lines))
     saved_at = time.monotonic()
     with LineLog(folder / "steps.jsonl", sync_every=_STEPS_PER_SYNC) as log:
         stream = steps(
@@ -202,67 +225,103 @@ def _follow(
             recipe,
             objective=objective,
             logits=forward.logits,
-            judge=lambda: judge(forward.judged()),
+            judge=judged,
             state=state,
         )
         for step in stream:
             log.append(step)
             around.on_step(step)
-            if step.best:
-                save_best(checkpoints, learner.model, step=step.step)
             code = around.stop()
             late = time.monotonic() - saved_at >= around.save_every_seconds
             if late or code is not None or step.validation is not None:
+                if not weights_are_finite(learner.model):
+                    seen = rows_of_update(rows, recipe, step=step.step)
+                    raise not_finite("a weight is", step=step.step, places=rows.places_of(seen))
+                if step.best:
+                    save_best(checkpoints, learner.model, step=step.step)
+                log.sync()
                 save_checkpoint(checkpoints, learner.model, state)
                 saved_at = time.monotonic()
             if code is not None:
-                raise _interrupted(step, code)
+                raise _interrupted(
+                    code, f"after step {step.step} of {step.of}; a checkpoint was saved"
+                )
     return state
 
 
-def _interrupted(step: Step, code: int) -> BurnishError:
-    cause = "SIGTERM" if code == EXIT_TERMINATED else "Ctrl-C"
-    return fail(
-        "training-interrupted",
-        f"stopped by {cause} after step {step.step} of {step.of}; a checkpoint was saved",
-        fix="run the same command again: it continues from there",
-        exit_code=code,
+def _ready(
+    fitted: TransformersFitted,
+    train: _Rows,
+    validation: _Rows,
+    recipe: Recipe,
+    *,
+    objective: Objective,
+    resumed: bool,
+    around: Surroundings,
+) -> Forward:
+    """Make the model ready for its method: probe, adapters, cached features.
+
+    With `resumed` the probe is left out: every weight it would set comes from the checkpoint.
+    """
+    learner = fitted.learner
+
+    def pause() -> None:
+        code = around.stop()
+        if code is not None:
+            raise _interrupted(code, "between two steps; what was saved before stands")
+
+    probed = recipe.head_start == "probe" and not resumed
+    features_R1H: Tensor | None = None
+    if probed or recipe.method == "head":
+        around.announce("features of the frozen base")
+        features_R1H = pooled_features(learner, train.encodings, pause=pause)
+    if probed and features_R1H is not None:
+        probe_head(learner, features_R1H, train.labelled.targets_RL, objective=objective)
+    choose_trainable(learner, recipe)
+    return forward_of(
+        learner,
+        fitted,
+        train.encodings,
+        validation.encodings,
+        features_R1H=features_R1H if recipe.method == "head" else None,
+        pause=pause,
     )
 
 
-def _save_model(
-    learner: Learner,
-    base: BaseModel,
-    folder: Path,
-    fitted: TransformersFitted,
-    probe: Sequence[Encoding],
-) -> str:
-    """Write `model/` in the Hugging Face layout; adapters are merged only if outputs stay the same."""
-    model: Any = learner.model
-    if hasattr(model, "merge_and_unload"):
-        from burnish.models.adapters import merge_lora
+def _refuse_empty(train: LabelledTexts, validation: LabelledTexts) -> None:
+    problems = tuple(
+        Problem(
+            code="split-empty",
+            what=f"{split} has no labelled rows",
+            expected="at least one row to learn from and one to judge by",
+            fix="add rows, or name a file for it under [data] in task.toml",
+        )
+        for split, rows in (("train", train), ("validation", validation))
+        if not rows.texts
+    )
+    if problems:
+        raise BurnishError(problems)
 
-        rows = list(probe[:32])
-        before = fitted.logits(rows)
-        if not (folder / "adapter").is_dir():
-            with new_folder(folder / "adapter") as staging:
-                model.save_pretrained(str(staging), safe_serialization=True)
-                (staging / "README.md").unlink(missing_ok=True)
-        model = merge_lora(model)
-        learner.model = model
-        gap = float(np.abs(fitted.logits(rows) - before).max(initial=0.0))
-        if gap > 1e-3:
-            raise fail(
-                "merge-differs",
-                f"the merged model's logits differ from the adapter's by {gap:.2g}",
-                where=f"run {folder.name}",
-                expected="a difference of at most 0.001",
-                fix="report this run; its adapter is kept in the run folder",
-            )
-    with new_folder(folder / "model") as staging:
-        model.save_pretrained(staging, safe_serialization=True)
-        copy_tokenizer(base.folder, staging)
-    return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+def _say_what_differs(
+    earlier: Environment, now: Environment, *, announce: Callable[[str], None]
+) -> None:
+    """Equal bytes are promised for equal surroundings only."""
+    before, after = earlier.model_dump(), now.model_dump()
+    changed = [f"{name} {before[name]} is now {after[name]}" for name in after
+               if before[name] != after[name]]  # fmt: skip
+    if changed:
+        announce(f"{', '.join(changed)}: the last bits of the weights may differ from one go")
+
+
+def _interrupted(code: int, when: str) -> BurnishError:
+    cause = "SIGTERM" if code == EXIT_TERMINATED else "Ctrl-C"
+    return fail(
+        "training-interrupted",
+        f"stopped by {cause} {when}",
+        fix="run the same command again: it continues from there",
+        exit_code=code,
+    )
 
 
 @contextlib.contextmanager

@@ -15,6 +15,10 @@ from burnish.models.family import family_of
 from burnish.models.learner import Learner, logits_of, rectangle
 from burnish.records.encoding import Encoding, FloatArray, IntArray
 
+_INFERENCE_TOKENS = 4096
+# Validation rows between two looks at `pause`: a few seconds of long rows on a small CPU.
+_PAUSE_ROWS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Forward:
@@ -22,7 +26,7 @@ class Forward:
 
     logits: Callable[[IntArray], Tensor]
     judged: Callable[[], FloatArray]
-    lengths: Sequence[int]
+    lengths: IntArray
 
 
 def forward_of(
@@ -32,10 +36,14 @@ def forward_of(
     validation: Sequence[Encoding],
     *,
     features_R1H: Tensor | None,
+    pause: Callable[[], None],
 ) -> Forward:
-    """The forward passes of a method. With `features_R1H` of the train rows only the head runs in each epoch."""
+    """The forward passes of a method. With `features_R1H` of the train rows only the head runs in each epoch.
+
+    `pause` is called every few seconds of work that holds no update, and may raise to end it.
+    """
     if features_R1H is None:
-        lengths = [len(encoding) for encoding in encodings]
+        lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
         dummy_RL = np.zeros((len(encodings), learner.n_labels))
         ones_R = np.ones(len(encodings))
 
@@ -43,10 +51,10 @@ def forward_of(
             batch = pack(encodings, piece, targets_RL=dummy_RL, weights_R=ones_R)
             return logits_of(learner, batch)
 
-        return Forward(whole, lambda: fitted.logits(validation), lengths)
+        return Forward(whole, lambda: _judged(fitted, validation, pause=pause), lengths)
     family = family_of(learner.model_type)
     train_features = features_R1H
-    validation_features = pooled_features(learner, validation)
+    validation_features = pooled_features(learner, validation, pause=pause)
 
     def cached(piece: IntArray) -> Tensor:
         return family.head(learner.model, train_features[torch.from_numpy(piece)]).float()
@@ -57,10 +65,12 @@ def forward_of(
             logits_RL = family.head(learner.model, validation_features)
         return logits_RL.double().cpu().numpy()
 
-    return Forward(cached, judged, [1] * len(encodings))
+    return Forward(cached, judged, np.ones(len(encodings), dtype=np.int64))
 
 
-def pooled_features(learner: Learner, encodings: Sequence[Encoding]) -> Tensor:
+def pooled_features(
+    learner: Learner, encodings: Sequence[Encoding], *, pause: Callable[[], None]
+) -> Tensor:
     """The pooled hidden state of every row, (R, 1, H), without dropout: computed once."""
     family = family_of(learner.model_type)
     learner.model.eval()
@@ -70,7 +80,8 @@ def pooled_features(learner: Learner, encodings: Sequence[Encoding]) -> Tensor:
     pieces: list[tuple[IntArray, Tensor]] = []
     every = np.arange(len(encodings))
     with torch.no_grad():
-        for rows in micro_batches(every, lengths, batch_tokens=4096):
+        for rows in micro_batches(every, lengths, batch_tokens=_INFERENCE_TOKENS):
+            pause()
             batch = pack(encodings, rows, targets_RL=dummy_RL, weights_R=ones_R)
             ids, mask = rectangle(batch, pad_id=learner.pad_id, device=learner.device)
             pieces.append((rows, family.pooled(learner.model, ids, mask).float()))
@@ -79,3 +90,16 @@ def pooled_features(learner: Learner, encodings: Sequence[Encoding]) -> Tensor:
     for rows, hidden in pieces:
         features[torch.from_numpy(rows)] = hidden
     return features
+
+
+def _judged(
+    fitted: TransformersFitted, encodings: Sequence[Encoding], *, pause: Callable[[], None]
+) -> FloatArray:
+    """The rows' logits, longest rows first."""
+    longest_first = np.argsort([-len(encoding) for encoding in encodings], kind="stable")
+    pieces = []
+    for start in range(0, len(encodings), _PAUSE_ROWS):
+        pause()
+        pieces.append(fitted.logits([encodings[row] for row in longest_first[start:][:_PAUSE_ROWS]]))
+    logits_RL = np.concatenate(pieces)
+    return logits_RL[np.argsort(longest_first)]

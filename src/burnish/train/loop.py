@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.encode.pack import epoch_updates, micro_batches
-from burnish.errors import fail
+from burnish.errors import BurnishError, fail
 from burnish.records.encoding import FloatArray, IntArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Step
@@ -19,18 +19,25 @@ from burnish.train.objective import Objective, row_losses
 from burnish.train.optimizer import set_learning_rate, trainable
 from burnish.train.schedule import learning_rate
 
+# Rows an error names; beyond these a number says enough.
+_NAMED_ROWS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRows:
     """The rows to learn: their lengths, targets, weights, and places for messages.
 
-    Shapes: targets_RL (R, L), weights_R (R,).
+    Shapes: lengths (R,), targets_RL (R, L), weights_R (R,).
     """
 
-    lengths: Sequence[int]
+    lengths: IntArray
     targets_RL: FloatArray
     weights_R: FloatArray
     places: Sequence[str]
+
+    def places_of(self, rows: IntArray) -> list[str]:
+        """Where these rows stand in their files."""
+        return [self.places[int(row)] for row in rows]
 
 
 @dataclass(slots=True)
@@ -57,13 +64,13 @@ def steps(
     """Update the model until the epochs end or patience is spent, yielding one Step per update.
 
     The loss of an update is the weighted sum of its row losses divided once by the sum of their
-    weights, however many forward passes it takes. Update k is a pure function of (rows, recipe, k) and
+    weights, however many forward passes it takes (rows that all weigh nothing teach nothing). Update k is a pure function of (rows, recipe, k) and
     the state, so a restored state continues bit for bit. After an epoch's last update `judge` (higher is
     better) is asked and the Step carries its answer.
 
     Raises: loss-not-finite naming the rows; the model is not updated by such a step.
     """
-    epoch_size = math.ceil(len(rows.lengths) / recipe.batch_rows)
+    epoch_size = _epoch_size(rows, recipe)
     of = epoch_size * recipe.epochs
     while state.step < of and state.epochs_without_gain < recipe.patience:
         epoch, first = divmod(state.step, epoch_size)
@@ -89,7 +96,7 @@ def steps(
             best = False
             if step % epoch_size == 0:
                 validation = judge()
-                best = state.best_validation is None or validation > state.best_validation
+                best = _is_better(validation, than=state.best_validation)
                 if best:
                     state.best_step, state.best_validation = step, validation
                 state.epochs_without_gain = 0 if best else state.epochs_without_gain + 1
@@ -101,10 +108,40 @@ def steps(
                 learning_rate=rate,
                 gradient_norm=norm,
                 rows=len(update),
-                tokens=sum(rows.lengths[row] for row in update),
+                tokens=int(rows.lengths[update].sum()),
                 validation=validation,
                 best=best,
             )
+
+
+def rows_of_update(rows: TrainRows, recipe: Recipe, *, step: int) -> IntArray:
+    """The rows that update `step` (1 is the first) learns from: a pure function."""
+    epoch, place = divmod(step - 1, _epoch_size(rows, recipe))
+    return epoch_updates(
+        rows.lengths, batch_rows=recipe.batch_rows, seed=recipe.seed, epoch=epoch
+    )[place]
+
+
+def not_finite(what: str, *, step: int, places: Sequence[str]) -> BurnishError:
+    """The error of numbers that ran away at update `step`, naming the rows it was seen on."""
+    named = ", ".join(places[:_NAMED_ROWS])
+    more = len(places) - _NAMED_ROWS
+    return fail(
+        "loss-not-finite",
+        f"{what} at step {step}, not a finite number; nothing of it was saved",
+        where=f"rows {named} and {more} more" if more > 0 else f"rows {named}",
+        expected="finite losses, gradients and weights",
+        fix="look at these rows in their file, or lower learning_rate; the last good checkpoint is kept",
+    )
+
+
+def _epoch_size(rows: TrainRows, recipe: Recipe) -> int:
+    return math.ceil(len(rows.lengths) / recipe.batch_rows)
+
+
+def _is_better(validation: float, *, than: float | None) -> bool:
+    """A metric that is not a number (kappa of equal answers) is worse than any that is."""
+    return than is None or math.isnan(than) or validation > than
 
 
 def _update(
@@ -121,81 +158,55 @@ def _update(
 ) -> tuple[float, float]:
     model.train()
     optimizer.zero_grad(set_to_none=True)
-    weight_sum = float(rows.weights_R[update].sum())
+    # 1 when no row weighs anything: the sum above it is zero then, and so is the gradient
+    weight_sum = float(rows.weights_R[update].sum()) or 1.0
+
+    def shares(piece: IntArray, number: int) -> Tensor:
+        """Each row's part of the update's loss, (R,)."""
+        _seed(recipe.seed, step, number)
+        logits_RL = logits(piece)
+        targets_RL = torch.from_numpy(rows.targets_RL[piece]).to(logits_RL)
+        losses_R = row_losses(
+            logits_RL, targets_RL, objective=objective, label_smoothing=recipe.label_smoothing
+        )
+        return losses_R * (torch.from_numpy(rows.weights_R[piece]) / weight_sum).to(losses_R)
+
     total = 0.0
     pieces = micro_batches(update, rows.lengths, batch_tokens=recipe.batch_tokens)
     for number, piece in enumerate(pieces):
-        _seed(recipe.seed, step, number)
-        losses = _piece_losses(rows, recipe, piece=piece, objective=objective, logits=logits)
-        finite = torch.isfinite(losses)
-        if not bool(finite.all()):
-            raise _not_finite(rows, piece[(~finite).cpu().numpy()], step=step, what="the loss")
-        weights = torch.from_numpy(rows.weights_R[piece]).to(losses)
-        loss = (losses * weights).sum() / weight_sum
+        shares_R = shares(piece, number)
+        finite_R = torch.isfinite(shares_R)
+        if not bool(finite_R.all()):
+            guilty = piece[(~finite_R).cpu().numpy()]
+            raise not_finite("the loss is", step=step, places=rows.places_of(guilty))
+        loss = shares_R.sum()
         loss.backward()
         total += float(loss.detach())
     parameters = list(trainable(model).values())
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm))
     if not math.isfinite(norm):
-        guilty = _rows_without_gradient(
-            model, rows, recipe, update=update, step=step, objective=objective, logits=logits
-        )
-        raise _not_finite(rows, guilty, step=step, what="the gradient")
+        guilty = _rows_without_gradient(parameters, update, shares=shares)
+        raise not_finite("the gradient is", step=step, places=rows.places_of(guilty))
     set_learning_rate(optimizer, rate)
     optimizer.step()
     return total, norm
 
 
-def _piece_losses(
-    rows: TrainRows,
-    recipe: Recipe,
-    *,
-    piece: IntArray,
-    objective: Objective,
-    logits: Callable[[IntArray], Tensor],
-) -> Tensor:
-    logits_RL = logits(piece)
-    targets_RL = torch.from_numpy(rows.targets_RL[piece]).to(logits_RL)
-    return row_losses(
-        logits_RL, targets_RL, objective=objective, label_smoothing=recipe.label_smoothing
-    )
-
-
 def _rows_without_gradient(
-    model: nn.Module,
-    rows: TrainRows,
-    recipe: Recipe,
-    *,
+    parameters: Sequence[nn.Parameter],
     update: IntArray,
-    step: int,
-    objective: Objective,
-    logits: Callable[[IntArray], Tensor],
+    *,
+    shares: Callable[[IntArray, int], Tensor],
 ) -> IntArray:
     """The update replayed row by row: those whose own gradient is not finite, or all when none is alone."""
     guilty: list[int] = []
     for row in update:
-        model.zero_grad(set_to_none=True)
-        _seed(recipe.seed, step, 0)
-        piece = np.array([row])
-        _piece_losses(rows, recipe, piece=piece, objective=objective, logits=logits).sum().backward()
-        gradients = [p.grad for p in trainable(model).values() if p.grad is not None]
-        if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+        gradients = torch.autograd.grad(
+            shares(np.array([row]), 0).sum(), parameters, allow_unused=True
+        )
+        if not all(bool(torch.isfinite(one).all()) for one in gradients if one is not None):
             guilty.append(int(row))
-    model.zero_grad(set_to_none=True)
     return np.array(guilty, dtype=np.int64) if guilty else update
-
-
-def _not_finite(rows: TrainRows, guilty: IntArray, *, step: int, what: str) -> Exception:
-    named = ", ".join(rows.places[row] for row in guilty[:8])
-    more = f" and {len(guilty) - 8} more" if len(guilty) > 8 else ""
-    return fail(
-        "loss-not-finite",
-        f"{what} is not a finite number at step {step}; the update was not applied, nothing was saved",
-        where=f"rows {named}{more}",
-        expected="finite losses and gradients",
-        fix="look at these rows with `burnish data show`, or lower learning_rate; the last good "
-        "checkpoint is kept",
-    )
 
 
 def _seed(seed: int, step: int, piece: int) -> None:

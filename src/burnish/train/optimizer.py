@@ -67,5 +67,5 @@ def restore_optimizer(
         if f"{name}/step" not in tensors:
             continue
         state = {key: tensors[f"{name}/{key}"].to(parameter.device).clone() for key in _MOMENTS}
-        state["step"] = tensors[f"{name}/step"].reshape(()).clone()
+        state["step"] = tensors[f"{name}/step"].to(parameter.device).reshape(()).clone()
         optimizer.state[parameter] = state

@@ -70,8 +70,9 @@ def _fit(
     spread_D = inputs_RD.std(0, correction=0).clamp_min(max(_LEAST_SPREAD * size, 1e-6))
     standard_RD = (inputs_RD - mean_D) / spread_D
     n_labels, width = targets_RL.shape[1], inputs_RD.shape[1]
-    weight_LD = torch.zeros(n_labels, width, dtype=torch.float64, requires_grad=True)
-    bias_L = torch.zeros(n_labels, dtype=torch.float64, requires_grad=True)
+    zeros = {"dtype": torch.float64, "device": inputs_RD.device, "requires_grad": True}
+    weight_LD = torch.zeros(n_labels, width, **zeros)
+    bias_L = torch.zeros(n_labels, **zeros)
     optimizer = torch.optim.LBFGS(
         [weight_LD, bias_L], max_iter=_ITERATIONS, line_search_fn="strong_wolfe"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -31,19 +32,22 @@ def load_recipe(path: Path, *, overrides: Mapping[str, object]) -> Recipe:
                 expected="TOML: one `key = value` a line",
                 fix=f"correct {path.name}, or remove it to use the defaults",
             ) from None
-    values |= {key: value for key, value in overrides.items() if value is not None}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    values |= given
     problems = [_unknown(key, path) for key in values if key not in Recipe.model_fields]
     known = {key: value for key, value in values.items() if key in Recipe.model_fields}
     try:
-        recipe = Recipe.model_validate(known)
+        # strict: epochs = "4" or epochs = true is a slip, not a number
+        recipe = Recipe.model_validate(known, strict=True)
     except ValidationError as error:
         problems += [
             Problem(
                 code="recipe-bad-value",
                 what=f"{item['loc'][0]} = {item['input']!r}",
-                where=path.name if str(item["loc"][0]) not in overrides else "command line",
+                where="command line" if str(item["loc"][0]) in given else path.name,
                 expected=item["msg"].removeprefix("Input should be "),
                 fix="correct the value; docs/train.md lists every field",
+                nearest=_nearest_value(str(item["loc"][0]), item["input"]),
             )
             for item in error.errors()
         ]
@@ -51,6 +55,12 @@ def load_recipe(path: Path, *, overrides: Mapping[str, object]) -> Recipe:
     if problems:
         raise BurnishError(tuple(problems))
     return recipe
+
+
+def _nearest_value(key: str, value: object) -> str | None:
+    """For a field with a closed choice, the choice that was probably meant."""
+    choices = get_args(Recipe.model_fields[key].annotation)
+    return nearest(value, choices) if isinstance(value, str) and choices else None
 
 
 def _unknown(key: str, path: Path) -> Problem:

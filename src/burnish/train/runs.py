@@ -26,9 +26,21 @@ def load_run(folder: Path) -> Run:
 
 
 def load_steps(folder: Path) -> list[Step]:
-    """The steps of a run, oldest first; a torn last line is left out."""
+    """The steps of a run, oldest first; a torn last line is left out.
+
+    Raises: run-damaged.
+    """
     path = folder / "steps.jsonl"
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [Step.model_validate_json(line) for line in lines[:-1] if line]
+    lines = path.read_bytes().split(b"\n")
+    try:
+        return [Step.model_validate_json(line) for line in lines[:-1] if line]
+    except ValueError as error:
+        raise fail(
+            "run-damaged",
+            f"a line of steps.jsonl cannot be read ({type(error).__name__})",
+            where=f"run {folder.name}",
+            expected="the lines as Burnish wrote them",
+            fix="remove steps.jsonl: the weights do not depend on it, only the curves do",
+        ) from None

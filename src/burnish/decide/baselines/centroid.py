@@ -13,11 +13,11 @@ from burnish.decide.vectors import Vectors
 from burnish.errors import fail
 from burnish.records.encoding import Encoding, FloatArray
 
-TITLE = "nearest centroid of embeddings"
-EXPLAINS = "the nearest labelled rows can be shown"
-NEEDS = "the base model, untrained"
-USES_BASE = True
-DEPLOYABLE = True
+TITLE: str = "nearest centroid of embeddings"
+EXPLAINS: str = "the nearest labelled rows can be shown"
+NEEDS: str = "the base model, untrained"
+USES_BASE: bool = True
+DEPLOYABLE: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,10 @@ class Centroid:
     def logits(self, encodings: Sequence[Encoding]) -> FloatArray:
         """Cosine to each label's mean, less the cosine to the mean of its other rows where there is one."""
         vectors_RH = self.source.vectors(encodings)
-        return vectors_RH @ (self.yes_LH - self.no_LH).T / self.temperature
+        logits_RL = vectors_RH @ (self.yes_LH - self.no_LH).T
+        # a label without train rows has no mean: as far away as a cosine can say
+        logits_RL[:, ~self.yes_LH.any(axis=1)] = -1.0
+        return logits_RL / self.temperature
 
     def size_bytes(self) -> int:
         """Bytes of arrays and base weights."""

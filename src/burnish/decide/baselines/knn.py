@@ -13,11 +13,11 @@ from burnish.decide.vectors import Vectors
 from burnish.errors import fail
 from burnish.records.encoding import Encoding, FloatArray
 
-TITLE = "k nearest neighbours of embeddings"
-EXPLAINS = "the voting rows can be shown"
-NEEDS = "the base model, untrained, and every train row's vector"
-USES_BASE = True
-DEPLOYABLE = True
+TITLE: str = "k nearest neighbours of embeddings"
+EXPLAINS: str = "the voting rows can be shown"
+NEEDS: str = "the base model, untrained, and every train row's vector"
+USES_BASE: bool = True
+DEPLOYABLE: bool = True
 
 _NEIGHBOURS = 10
 # How fast a neighbour's vote falls with its cosine; Wu et al. 2018 use 0.07 for instance voting.

@@ -13,11 +13,11 @@ from burnish.decide.label_shares import log_shares
 from burnish.decide.vectors import Vectors
 from burnish.records.encoding import Encoding, FloatArray
 
-TITLE = "majority label"
-EXPLAINS = "ignores the text"
-NEEDS = "labelled rows"
-USES_BASE = False
-DEPLOYABLE = False
+TITLE: str = "majority label"
+EXPLAINS: str = "ignores the text"
+NEEDS: str = "labelled rows"
+USES_BASE: bool = False
+DEPLOYABLE: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,11 +16,11 @@ from burnish.decide.label_shares import log_shares
 from burnish.decide.vectors import Vectors
 from burnish.records.encoding import Encoding, FloatArray
 
-TITLE = "TF-IDF + logistic regression"
-EXPLAINS = "each word's weight for each label can be listed"
-NEEDS = "labelled rows; no base model, no torch"
-USES_BASE = False
-DEPLOYABLE = True
+TITLE: str = "TF-IDF + logistic regression"
+EXPLAINS: str = "each word's weight for each label can be listed"
+NEEDS: str = "labelled rows; no base model, no torch"
+USES_BASE: bool = False
+DEPLOYABLE: bool = True
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")
 # Inverse regularisation. Source: LOG.md 2026-11-22, 10 beat 1 and 100 on banking77 validation rows.
@@ -33,7 +35,7 @@ def terms(text: str) -> list[str]:
         ['card', 'not', 'arrived', 'card not', 'not arrived']
     """
     words = _WORD.findall(text.lower())
-    return words + [f"{left} {right}" for left, right in zip(words, words[1:], strict=False)]
+    return words + [f"{left} {right}" for left, right in pairwise(words)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,11 +100,10 @@ def build(
     del vectors
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectoriser = TfidfVectorizer(analyzer=terms, sublinear_tf=True, min_df=1)
-    try:
-        rows_RV = vectoriser.fit_transform(texts)
-    except ValueError:  # no row has a word of two letters: the intercepts alone must answer
+    if not any(terms(text) for text in texts):
         return _without_words(targets_RL, objective=objective)
+    vectoriser: Any = TfidfVectorizer(analyzer=cast(Any, terms), sublinear_tf=True, min_df=1)
+    rows_RV = vectoriser.fit_transform(texts)
     n_labels, width = targets_RL.shape[1], rows_RV.shape[1]
     coefficients_LV = np.zeros((n_labels, width))
     if objective == "softmax":
@@ -139,18 +140,18 @@ def load(folder: Path, *, vectors: Vectors | None) -> Tfidf:
 
 
 def _regress(
-    rows_RV: object, answers_R: np.ndarray, *, seed: int
+    rows_RV: Any, answers_R: np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, FloatArray, FloatArray]:
     """Classes found, their coefficients and intercepts; a binary fit becomes two rows of opposite halves."""
     from sklearn.linear_model import LogisticRegression
 
     found = np.unique(answers_R)
     if len(found) == 1:
-        width = rows_RV.shape[1]  # pyright: ignore
+        width = rows_RV.shape[1]
         return found, np.zeros((1, width)), np.zeros(1)
     model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300, tol=1e-3, random_state=seed)
     model.fit(rows_RV, answers_R)
-    weights, intercepts = model.coef_, model.intercept_
+    weights, intercepts = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(found) == 2:
         weights = np.concatenate([-weights / 2, weights / 2])
         intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
@@ -158,6 +159,7 @@ def _regress(
 
 
 def _without_words(targets_RL: FloatArray, *, objective: str) -> Tfidf:
+    """No row has a word of two letters: the label shares alone must answer."""
     n_labels = targets_RL.shape[1]
     intercepts_L = log_shares(targets_RL, objective=objective)
     return Tfidf({}, np.zeros(0), np.zeros((n_labels, 0)), intercepts_L)

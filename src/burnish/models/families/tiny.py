@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     AutoModel,
     BertConfig,
@@ -66,7 +75,7 @@ def make_tiny(folder: Path, *, texts: Iterable[str], model_type: str, seed: int)
 
 
 def _config(model_type: str, vocabulary: int) -> PretrainedConfig:
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": _WIDTH,
         "num_hidden_layers": _LAYERS,
@@ -83,11 +92,9 @@ def _config(model_type: str, vocabulary: int) -> PretrainedConfig:
         case "electra":
             return ElectraConfig(**shape, embedding_size=_WIDTH)
         case "deberta-v2":
+            extra: dict[str, Any] = {"pooler_hidden_size": _WIDTH}  # a keyword of its own in no stub
             return DebertaV2Config(
-                **shape,
-                relative_attention=True,
-                pos_att_type=["p2c", "c2p"],
-                pooler_hidden_size=_WIDTH,
+                **shape, **extra, relative_attention=True, pos_att_type=["p2c", "c2p"]
             )
         case "modernbert":
             return ModernBertConfig(

@@ -1,0 +1,90 @@
+"""What a training leaves behind: the model in the Hugging Face layout, and for LoRA the adapter beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from burnish.errors import fail
+from burnish.models.classifier import TransformersFitted, copy_tokenizer
+from burnish.models.source import BaseModel
+from burnish.records.encoding import Encoding, FloatArray
+from burnish.store.durable import new_folder, remove_folder, verify_folder
+
+MODEL = "model"
+_ADAPTER = "adapter"
+# Rows whose logits a merge must not change, and by how much in fp32: rounding is a hundred times smaller.
+_PROBED_ROWS = 32
+_MERGE_TOLERANCE = 1e-3
+
+
+def has_result(folder: Path, *, announce: Callable[[str], None]) -> bool:
+    """True when a run folder holds its model, whole; a damaged one is said and removed."""
+    if not (folder / MODEL).is_dir():
+        return False
+    problems = verify_folder(folder / MODEL)
+    if problems:
+        announce(f"the model of run {folder.name} is damaged ({problems[0].what}): made again")
+        remove_folder(folder / MODEL)
+    return not problems
+
+
+def save_result(
+    fitted: TransformersFitted,
+    base: BaseModel,
+    folder: Path,
+    *,
+    probe: Sequence[Encoding],
+    announce: Callable[[str], None],
+) -> str:
+    """Write `model/`; adapters are merged into it only if the logits of the probe rows stay the same.
+
+    Answers with the SHA-256 of the weights.
+
+    Raises: merge-differs, disk-full, not-writable, write-failed.
+    """
+    model: Any = fitted.learner.model
+    if hasattr(model, "merge_and_unload"):
+        _save_adapter(model, folder / _ADAPTER)
+        model = _merged(fitted, probe[:_PROBED_ROWS], name=folder.name)
+    if not has_result(folder, announce=announce):
+        with new_folder(folder / MODEL) as staging:
+            model.save_pretrained(staging, safe_serialization=True)
+            copy_tokenizer(base.folder, staging)
+    return hashlib.sha256((folder / MODEL / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _save_adapter(model: Any, target: Path) -> None:
+    remove_folder(target)
+    with new_folder(target) as staging:
+        # the base's vocabulary is never changed; "auto" would look for it on the hub
+        model.save_pretrained(str(staging), safe_serialization=True, save_embedding_layers=False)
+        (staging / "README.md").unlink(missing_ok=True)
+
+
+def _merged(fitted: TransformersFitted, probe: Sequence[Encoding], *, name: str) -> Any:
+    """The plain model with the adapters added in, left in the learner too.
+
+    Compared in fp32: bf16 products round the two paths differently by more than any real fault.
+    """
+    from burnish.models.adapters import merge_lora
+
+    learner = fitted.learner
+    precision, learner.precision = learner.precision, "fp32"
+    before_RL: FloatArray = fitted.logits(probe)
+    learner.model = merge_lora(learner.model)
+    gap = float(np.abs(fitted.logits(probe) - before_RL).max(initial=0.0))
+    learner.precision = precision
+    if not gap <= _MERGE_TOLERANCE:
+        raise fail(
+            "merge-differs",
+            f"the merged model's logits differ from the adapter's by {gap:.2g}",
+            where=f"run {name}",
+            expected=f"a difference of at most {_MERGE_TOLERANCE:g}",
+            fix="report this run; its adapter is kept in the run folder",
+        )
+    return learner.model

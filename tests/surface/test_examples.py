@@ -1,0 +1,46 @@
+"""The narration of the circle runs, and says what it should at every stage."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+from quick_circle import Circle
+from source_tree import ROOT
+
+
+def test_the_circle_goes_round(circle: Circle) -> None:
+    said = re.sub(r"\x1b\[[0-9;]*m", "", circle.output)
+    stages = re.findall(r"^== (.*)$", said, flags=re.MULTILINE)
+    assert len(stages) >= 10
+    assert "225 rows in: 225 readable, 0 rejected" in said
+    for candidate in ("majority", "TF-IDF", "centroid", "nearest neighbours", "fine-tuned"):
+        assert candidate in said
+    assert "verdict  passed" in said
+    assert re.search(r"^tickets-\d is live \(", said, flags=re.MULTILINE)
+    assert re.search(r"^tickets-\d is live in place of tickets-\d", said, flags=re.MULTILINE)
+    assert re.search(r"^tickets-\d is live again in place of tickets-\d", said, flags=re.MULTILINE)
+
+
+def test_the_server_answered_with_label_version_and_id(circle: Circle) -> None:
+    (line,) = [line for line in circle.output.splitlines() if line.startswith('{"model"')]
+    reply = json.loads(line)
+    (prediction,) = reply["predictions"]
+    assert reply["version"].startswith("tickets-")
+    assert set(prediction["probabilities"]) == {"refund", "login", "delivery"}
+    assert prediction["id"]
+
+
+def test_predict_wrote_a_line_for_every_row(circle: Circle) -> None:
+    lines = (circle.project / "answers.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("row,label,confidence,version")
+    assert len(lines) == 4
+
+
+def test_examples_are_sound_shell() -> None:
+    for script in sorted((ROOT / "examples").glob("*.sh")):
+        text = script.read_text(encoding="utf-8")
+        assert text.startswith("#!/usr/bin/env bash\n")
+        assert "\nset -euo pipefail\n" in text
+        subprocess.run(["bash", "-n", str(script)], check=True)
