@@ -19,6 +19,7 @@ import numpy as np
 
 import burnish
 from burnish import lifecycle
+from burnish.data.start import start
 from burnish.edge import make_edge
 from burnish.records.run import Step
 
@@ -53,7 +54,7 @@ def report(name: str, seeds: range, fields: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         test = settings.get("test")
-        lifecycle.start(
+        start(
             [source / file for file in settings["train"]],
             root,
             test=source / test if test else None,

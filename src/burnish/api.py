@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish import lifecycle
+from burnish.data.start import start
 from burnish.edge import make_edge
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.decision import Decision
@@ -25,7 +26,7 @@ def init(*files: str | Path, project: str | Path = ".", kind: str | None = None)
 
     Raises: task-exists, file-missing, task-not-proposed.
     """
-    return lifecycle.start([Path(file) for file in files], Path(project), kind=kind).proposals[0].task
+    return start([Path(file) for file in files], Path(project), kind=kind).proposals[0].task
 
 
 def check(project: str | Path = ".") -> tuple[Issue, ...]:
@@ -102,9 +103,11 @@ def predict(
     version: str | None = None,
 ) -> list[Predicted]:
     """Answer rows with a version (None: the live one), on the server's own path. Not journalled."""
+    from burnish.deploy.versions import open_version
     from burnish.evaluate.predict import predict as answer
 
-    found, _ = lifecycle.open_version(lifecycle.open_project(Path(project)), version)
+    opened = lifecycle.open_project(Path(project))
+    found = open_version(opened.workspace, opened.task.name, version=version).opened
     return answer(found.fitted, found.task, inputs)
 
 

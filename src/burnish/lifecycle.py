@@ -7,40 +7,30 @@ so that checking data or listing runs never waits for it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.check import check
 from burnish.data.dataset import load_rows, make_dataset
 from burnish.data.examples import ReadResult, read_examples
-from burnish.data.read import read_rows, sniff
-from burnish.data.rows import Row
-from burnish.errors import BurnishError, fail, nearest
+from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
-from burnish.records.deployment import Deployment
+from burnish.records.deployment import Bundle, Deployment
 from burnish.records.example import Example, Split
 from burnish.records.recipe import Recipe
 from burnish.records.report import Report
 from burnish.records.run import Run, Step
-from burnish.records.task import DataFiles, Task
+from burnish.records.task import Task
 from burnish.store.workspace import Workspace, lock, open_workspace, resolve
 from burnish.tasks.load import load_task
-from burnish.tasks.propose import Proposal, no_proposal, propose, task_name
-from burnish.tasks.write import write_task
 
 if TYPE_CHECKING:
     from burnish.decide.prove import Proof
-    from burnish.deploy.bundle import Opened
     from burnish.models.source import BaseModel
 
-# Rows that init looks at: enough to see every label of a hundred, read in well under a second.
-_LOOKED_AT_ROWS = 20_000
-_SAYS_NOTHING = frozenset({"train", "data", "rows", "dataset", "test", "all"})
 SALT = "burnish"
 
 
@@ -61,16 +51,6 @@ class Edge:
     # A checkpoint takes about 1 s for 23 M parameters; a kill costs at most this much work.
     save_every_seconds: float = 30.0
     offline: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """What init found: where task.toml was written, how many rows it looked at, and every reading, best first."""
-
-    path: Path
-    rows: int
-    columns: tuple[str, ...]
-    proposals: tuple[Proposal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,58 +87,6 @@ class Outcome:
     report: Report
     report_path: Path
     shadows: Mapping[str, Deployment]
-
-
-def start(
-    train: Sequence[Path],
-    root: Path,
-    *,
-    test: Path | None = None,
-    validation: Path | None = None,
-    kind: str | None = None,
-    name: str | None = None,
-    force: bool = False,
-) -> Started:
-    """Look at labelled rows, propose tasks, and write the best as task.toml into `root`.
-
-    Files are named in it relative to `root`; given validation and test files are honoured as they are.
-
-    Raises: task-exists (without `force`), and the codes of sniff and propose.
-    """
-    target = root / "task.toml"
-    if target.exists() and not force:
-        raise fail(
-            "task-exists",
-            "there is a task.toml already",
-            where=str(target),
-            expected="a folder without one",
-            fix="edit it, or replace it: burnish init --force FILE",
-        )
-    facts = [sniff(path) for path in (*train, validation, test) if path is not None][0]
-    rows: list[Mapping[str, str]] = []
-    for path in (*train, validation, test):
-        if path is not None:
-            read = islice(read_rows(path), _LOOKED_AT_ROWS)
-            rows += [row.fields for row in read if isinstance(row, Row)]
-    files = DataFiles(
-        train=tuple(_relative(path, root) for path in train),
-        validation=(_relative(validation, root),) if validation else (),
-        test=(_relative(test, root),) if test else (),
-    )
-    first = train[0].resolve()
-    alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
-    stem = first.stem if alone or not first.parent.name else first.parent.name
-    proposals = propose(
-        facts.columns, rows, name=name or task_name(stem), files=files, kind=kind
-    )
-    if not proposals:
-        raise BurnishError((no_proposal(facts.columns, rows),))
-    write_task(proposals[0].task, target)
-    return Started(target, len(rows), tuple(facts.columns), proposals)
-
-
-def _relative(path: Path, root: Path) -> str:
-    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def open_project(root: Path) -> Project:
@@ -305,15 +233,17 @@ def prove(
     """Measure the tuned model (None: only the baselines) and every baseline on the test rows; decide; judge the gates."""
     from burnish.decide.prove import prove as prove_candidates
     from burnish.deploy.bundle import open_bundle
-    from burnish.deploy.deployments import live
-    from burnish.store.ledger import open_ledger
+    from burnish.deploy.versions import find_live
 
-    answering = live(open_ledger(project.workspace.ledger_path), project.task.name)
+    answering = find_live(project.workspace, project.task.name)
     opened = None
     if answering is not None:
-        opened = open_bundle(project.workspace.bundles / answering.bundle_id)
+        folder = project.workspace.bundles / answering.bundle_id
+        opened = open_bundle(folder, bundle_id=answering.bundle_id)
         if opened.task.label_names != project.task.label_names:
             edge.announce(f"{answering.version} knows other labels: no comparison with it")
+            opened = None
+        elif _is_one_of_ours(opened.bundle, prepared.dataset, run):
             opened = None
     return prove_candidates(
         project.task,
@@ -328,6 +258,11 @@ def prove(
         at=edge.now(),
         announce=edge.announce,
     )
+
+
+def _is_one_of_ours(live: Bundle, dataset: Dataset, run: Run | None) -> bool:
+    """Whether what is live came from this very dataset and run: comparing it with itself proves nothing."""
+    return live.dataset_id == dataset.id and live.run_id in (None, run.id if run else None)
 
 
 def write_reports(project: Project, prepared: Prepared, *, proof: Proof, run: Run | None) -> Path:
@@ -375,9 +310,9 @@ def shadow(
     from burnish.deploy.release import bundle_candidate
     from burnish.store.ledger import open_ledger
 
-    ledger = open_ledger(project.workspace.ledger_path)
     shadows: dict[str, Deployment] = {}
-    for name, report in proof.reports.items():
+    # the recommended one comes first in the reports and last here, so that it is the newest in shadow
+    for name, report in reversed(proof.reports.items()):
         deployable = name not in BASELINES or BASELINES[name].DEPLOYABLE
         if report.verdict != "passed" or not deployable:
             continue
@@ -394,70 +329,16 @@ def shadow(
             workspace=project.workspace,
             at=edge.now(),
         )
-        shadows[name] = promote(
-            ledger,
-            bundle,
-            by=edge.by,
-            because=proof.decision.sentence,
-            at=edge.now(),
-            stage="shadow",
-        )
+        with open_ledger(project.workspace.ledger_path) as ledger:
+            shadows[name] = promote(
+                ledger,
+                bundle,
+                by=edge.by,
+                because=proof.decision.sentence,
+                at=edge.now(),
+                stage="shadow",
+            )
     return shadows
-
-
-def open_version(project: Project, version: str | None) -> tuple[Opened, Deployment]:
-    """A version (None: the live one), its bytes and golden rows verified, ready to answer.
-
-    Raises: nothing-live, version-unknown, and the codes of open_bundle.
-    """
-    from burnish.deploy.bundle import open_bundle
-    from burnish.deploy.deployments import live
-    from burnish.store.ledger import open_ledger
-
-    if version is None:
-        found = live(open_ledger(project.workspace.ledger_path), project.task.name)
-        if found is None:
-            raise fail(
-                "nothing-live",
-                f"no version of {project.task.name} is live",
-                expected="a promoted version",
-                fix="burnish promote, or name one: --version",
-            )
-    else:
-        found = find_version(project, version)
-    return open_bundle(project.workspace.bundles / found.bundle_id, bundle_id=found.bundle_id), found
-
-
-def find_version(project: Project, version: str | None) -> Deployment:
-    """The deployment of that version (None: the newest in shadow).
-
-    Raises: nothing-to-promote, version-unknown.
-    """
-    from burnish.deploy.deployments import deployments
-    from burnish.store.ledger import open_ledger
-
-    known = deployments(open_ledger(project.workspace.ledger_path), project.task.name)
-    if version is None:
-        waiting = [one for one in known if one.stage == "shadow"]
-        if not waiting:
-            raise fail(
-                "nothing-to-promote",
-                "no version is in shadow",
-                expected="a version made by burnish run",
-                fix="burnish run",
-            )
-        return max(waiting, key=lambda one: one.sequence)
-    for one in known:
-        if one.version == version:
-            return one
-    names = [one.version for one in known]
-    raise fail(
-        "version-unknown",
-        f'no version named "{version}"',
-        expected=f"one of: {', '.join(names) or '(none yet)'}",
-        fix="burnish deployments",
-        nearest=nearest(version, names),
-    )
 
 
 def promote_version(
@@ -469,14 +350,15 @@ def promote_version(
     """
     from burnish.deploy.bundle import open_bundle
     from burnish.deploy.deployments import promote
+    from burnish.deploy.versions import find_version
     from burnish.store.ledger import open_ledger
 
-    chosen = find_version(project, version)
-    bundle = open_bundle(
-        project.workspace.bundles / chosen.bundle_id, bundle_id=chosen.bundle_id
-    ).bundle
-    ledger = open_ledger(project.workspace.ledger_path)
-    return promote(ledger, bundle, by=edge.by, because=because, at=edge.now(), force=force)
+    workspace = project.workspace
+    chosen = find_version(workspace, project.task.name, version=version)
+    folder = workspace.bundles / chosen.bundle_id
+    bundle = open_bundle(folder, bundle_id=chosen.bundle_id).bundle
+    with open_ledger(workspace.ledger_path) as ledger:
+        return promote(ledger, bundle, by=edge.by, because=because, at=edge.now(), force=force)
 
 
 def roll_back(project: Project, edge: Edge, *, because: str) -> Deployment:
@@ -487,15 +369,15 @@ def roll_back(project: Project, edge: Edge, *, because: str) -> Deployment:
     from burnish.deploy.deployments import rollback
     from burnish.store.ledger import open_ledger
 
-    ledger = open_ledger(project.workspace.ledger_path)
-    return rollback(ledger, project.task.name, by=edge.by, because=because, at=edge.now())
+    with open_ledger(project.workspace.ledger_path) as ledger:
+        return rollback(ledger, project.task.name, by=edge.by, because=because, at=edge.now())
 
 
 def circle(project: Project, recipe: Recipe, edge: Edge) -> Outcome:
     """From labelled rows to a proven model in shadow, ready to promote.
 
     A gate that fails shows in `report.verdict`, and that model is not bundled. Running it again continues
-    where it stopped and repeats nothing that is done.
+    where it stopped; a finished training is not repeated, and equal results give the versions that are there.
     """
     edge.announce("check and split")
     prepared = prepare(project, edge, recipe=recipe)

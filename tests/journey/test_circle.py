@@ -56,13 +56,13 @@ def server(project: Path, cache: Path, burnish) -> Iterator[tuple[str, dict[str,
 
 def test_an_answer_names_label_probabilities_version_and_id(server) -> None:
     address, headers = server
-    body = {"inputs": {"text": "When will my new card arrive in the post?"}}
+    body = {"inputs": {"text": "How do I activate my new card?"}}
     reply = httpx.post(f"{address}/v1/predictions", json=body, headers=headers, timeout=60)
     assert reply.status_code == 200
     answer = reply.json()
     assert answer["version"].startswith("banking-")
     (prediction,) = answer["predictions"]
-    assert prediction["label"] == "card_arrival"
+    assert prediction["label"] == "activate_my_card"
     assert sum(prediction["probabilities"].values()) == pytest.approx(1)
     assert prediction["id"]
 

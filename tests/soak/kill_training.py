@@ -132,7 +132,7 @@ def main() -> int:
         finish(seed_project, ["init", "tickets.csv"])
         while kills < options.kills:
             runs += 1
-            command = ["train", "--save-every", "0.05", "--method", METHODS[runs % 3], "--seed", str(runs)]
+            command = ["train", "--save-every", "0.05", "--method", METHODS[runs % 3 - 1], "--seed", str(runs)]
             alone, killed = (root / f"{kind}-{runs}" for kind in ("alone", "killed"))
             shutil.copytree(seed_project, alone)
             shutil.copytree(seed_project, killed)
@@ -141,7 +141,7 @@ def main() -> int:
                 told = kill_once(killed, command, chance)
                 kills += 1
                 finished += "had finished" in told
-                print(f"run {runs} {METHODS[runs % 3]} kill {kills} {told}", flush=True)
+                print(f"run {runs} {METHODS[runs % 3 - 1]} kill {kills} {told}", flush=True)
             finish(killed, command)
             equal = result(killed) == result(alone)
             same += equal

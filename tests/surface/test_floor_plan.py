@@ -247,7 +247,7 @@ def test_signatures_say_what_they_take() -> None:
         for node in ast.walk(module.tree):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
-            if node.args.kwarg is not None:
+            if node.args.kwarg is not None and module.name:  # the package itself hands calls on
                 wrong.append(
                     f"{module.place}:{node.lineno} {node.name} takes **{node.args.kwarg.arg}"
                 )

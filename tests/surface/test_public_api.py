@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import burnish
-from quick_circle import QUICK_RECIPE, Circle, environment, write_rows
+from burnish import api
+from quick_circle import Circle, write_rows
 
 VERBS = [name for name in burnish.__all__ if name[0].islower()]
 
@@ -31,7 +31,8 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", VERBS)
 def test_verbs_take_the_subject_first_and_the_rest_by_name(name: str) -> None:
-    verb = getattr(burnish, name)
+    # a verb that shares its name with a package is the function of burnish.api behind it
+    verb = getattr(api, name, None) or getattr(burnish, name)
     assert inspect.isfunction(verb)
     for parameter in inspect.signature(verb).parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty
@@ -43,30 +44,20 @@ def test_a_name_that_is_none_is_refused_in_words() -> None:
         burnish.trian  # noqa: B018
 
 
-def test_verbs_stay_verbs_whatever_is_imported() -> None:
-    """Four verbs share their name with a package; importing its modules must not replace them."""
-    code = (
-        "import burnish, burnish.train.fit, burnish.evaluate.report, burnish.decide.prove\n"
-        "from burnish.serve import settings\n"
-        "import importlib; importlib.import_module('burnish.serve.settings')\n"
-        "assert all(callable(getattr(burnish, n)) for n in ('train', 'evaluate', 'decide', 'serve'))\n"
-        "from burnish import train\n"
-        "assert callable(train)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_module_imports() -> None:
-    """None is broken, none is forgotten; migrations run only under alembic."""
+def test_every_module_imports_and_verbs_stay_verbs() -> None:
+    """None is broken, none is forgotten (migrations run only under alembic); and though four verbs share their
+    name with a package, importing its modules does not take them away."""
     for module in pkgutil.walk_packages(burnish.__path__, "burnish."):
         if ".migrations" not in module.name and module.name != "burnish.__main__":
             importlib.import_module(module.name)
+    assert "burnish.train.fit" in sys.modules
+    assert [name for name in VERBS if not callable(getattr(burnish, name))] == []
 
 
 def test_the_verbs_do_what_the_commands_do(tmp_path: Path, cache: Path) -> None:
     """Without a model: init, check and the dataset, from Python."""
     write_rows(tmp_path / "rows.csv")
-    task = burnish.init(tmp_path / "rows.csv", tmp_path)
+    task = burnish.init(tmp_path / "rows.csv", project=tmp_path)
     assert burnish.load_task(tmp_path / "task.toml") == task
     assert not [issue for issue in burnish.check(tmp_path) if issue.severity == "error"]
     dataset = burnish.make_dataset(tmp_path, recipe=burnish.Recipe(base="tiny:bert"))

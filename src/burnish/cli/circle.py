@@ -52,9 +52,9 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Look at labelled rows and propose task.toml."""
-    from burnish import lifecycle
+    from burnish.data.start import start
 
-    started = lifecycle.start(
+    started = start(
         files, project, test=test, validation=validation, kind=kind, name=name, force=force
     )
     proposals = started.proposals

@@ -56,7 +56,10 @@ def _code_of(arguments: list[str] | None) -> int:
         say.problem(error)
         return error.exit_code
     except _CommandLineError as error:
-        say.problem(_usage(error))
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, asked for by saying nothing
+            say.result(error.format_message())
+        else:
+            say.problem(_usage(error))
         return EXIT_USAGE
     except (KeyboardInterrupt, typer.Abort):
         say.progress("stopped; nothing half-done was kept. The same command continues.")

@@ -32,6 +32,7 @@ def predict(
     from burnish import lifecycle
     from burnish.data.read import read_rows, sniff
     from burnish.deploy.batch import predict_file
+    from burnish.deploy.versions import open_version
     from burnish.store.durable import replacing
 
     opened = lifecycle.open_project(project)
@@ -45,21 +46,21 @@ def predict(
             expected=f"the columns {', '.join(opened.task.inputs)}",
             fix="rename the file's column, or change inputs in task.toml",
         )
-    found, deployment = lifecycle.open_version(opened, version)
+    found = open_version(opened.workspace, opened.task.name, version=version)
     form = "jsonl" if output is not None and output.suffix in (".jsonl", ".ndjson") else "csv"
     target = nullcontext(sys.stdout) if output is None else replacing(output)
     with target as out:
         result = predict_file(
-            found.fitted,
-            found.task,
+            found.opened.fitted,
+            found.opened.task,
             read_rows(file, facts=facts),
             out,
-            version=deployment.version,
+            version=found.deployment.version,
             form=form,
             probabilities=probabilities,
         )
     say.progress(
-        f"{result.rows} rows: {result.answered} answered by {deployment.version}, "
+        f"{result.rows} rows: {result.answered} answered by {found.deployment.version}, "
         f"{result.refused} refused, {result.truncated} cut to the model's length"
     )
     if output is not None:

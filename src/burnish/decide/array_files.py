@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from burnish.errors import fail
@@ -34,7 +35,7 @@ def load_arrays(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         return load_file(folder / ARRAYS), settings
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise fail(
             "model-unreadable",
             f"{ARRAYS} or {SETTINGS} cannot be read ({type(error).__name__})",

@@ -1,0 +1,82 @@
+"""The first look at labelled rows: which task they could be, written down as task.toml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from burnish.data.read import read_rows, sniff
+from burnish.data.rows import Row
+from burnish.errors import BurnishError, fail
+from burnish.records.task import DataFiles
+from burnish.tasks.propose import Proposal, no_proposal, propose, task_name
+from burnish.tasks.write import write_task
+
+# Rows that init looks at: enough to see every label of a hundred, read in well under a second.
+_LOOKED_AT_ROWS = 20_000
+_SAYS_NOTHING = frozenset({"train", "data", "rows", "dataset", "test", "all"})
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What init found: where task.toml was written, how many rows it looked at, and every reading, best first."""
+
+    path: Path
+    rows: int
+    columns: tuple[str, ...]
+    proposals: tuple[Proposal, ...]
+
+
+def start(
+    train: Sequence[Path],
+    root: Path,
+    *,
+    test: Path | None = None,
+    validation: Path | None = None,
+    kind: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+) -> Started:
+    """Look at labelled rows, propose tasks, and write the best as task.toml into `root`.
+
+    Files are named in it relative to `root`; given validation and test files are honoured as they are.
+
+    Raises: task-exists (without `force`), and the codes of sniff and propose.
+    """
+    target = root / "task.toml"
+    if target.exists() and not force:
+        raise fail(
+            "task-exists",
+            "there is a task.toml already",
+            where=str(target),
+            expected="a folder without one",
+            fix="edit it, or replace it: burnish init --force FILE",
+        )
+    facts = [sniff(path) for path in (*train, validation, test) if path is not None][0]
+    rows: list[Mapping[str, str]] = []
+    for path in (*train, validation, test):
+        if path is not None:
+            read = islice(read_rows(path), _LOOKED_AT_ROWS)
+            rows += [row.fields for row in read if isinstance(row, Row)]
+    files = DataFiles(
+        train=tuple(_relative(path, root) for path in train),
+        validation=(_relative(validation, root),) if validation else (),
+        test=(_relative(test, root),) if test else (),
+    )
+    first = train[0].resolve()
+    alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
+    stem = first.stem if alone or not first.parent.name else first.parent.name
+    proposals = propose(
+        facts.columns, rows, name=name or task_name(stem), files=files, kind=kind
+    )
+    if not proposals:
+        raise BurnishError((no_proposal(facts.columns, rows),))
+    write_task(proposals[0].task, target)
+    return Started(target, len(rows), tuple(facts.columns), proposals)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()

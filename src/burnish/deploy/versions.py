@@ -1,0 +1,76 @@
+"""Versions by name: found in the history, opened only when their bytes and golden rows verify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from burnish.deploy.bundle import Opened, open_bundle
+from burnish.deploy.deployments import deployments, live
+from burnish.errors import fail, nearest
+from burnish.records.deployment import Deployment
+from burnish.store.ledger import open_ledger
+from burnish.store.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVersion:
+    """A deployment and its verified model."""
+
+    deployment: Deployment
+    opened: Opened
+
+
+def find_version(workspace: Workspace, task_name: str, *, version: str | None) -> Deployment:
+    """The deployment of that version (None: the newest in shadow).
+
+    Raises: nothing-to-promote, version-unknown.
+    """
+    with open_ledger(workspace.ledger_path) as ledger:
+        known = deployments(ledger, task_name)
+    if version is None:
+        waiting = [one for one in known if one.stage == "shadow"]
+        if not waiting:
+            raise fail(
+                "nothing-to-promote",
+                "no version is in shadow",
+                expected="a version made by burnish run",
+                fix="burnish run",
+            )
+        return max(waiting, key=lambda one: one.sequence)
+    for one in known:
+        if one.version == version:
+            return one
+    names = [one.version for one in known]
+    raise fail(
+        "version-unknown",
+        f'no version named "{version}"',
+        expected=f"one of: {', '.join(names) or '(none yet)'}",
+        fix="burnish deployments",
+        nearest=nearest(version, names),
+    )
+
+
+def find_live(workspace: Workspace, task_name: str) -> Deployment | None:
+    """The version that should be answering; None before the first promotion."""
+    with open_ledger(workspace.ledger_path) as ledger:
+        return live(ledger, task_name)
+
+
+def open_version(workspace: Workspace, task_name: str, *, version: str | None) -> OpenVersion:
+    """A version (None: the live one), its bytes and golden rows verified, ready to answer.
+
+    Raises: nothing-live, version-unknown, and the codes of open_bundle.
+    """
+    if version is None:
+        found = find_live(workspace, task_name)
+        if found is None:
+            raise fail(
+                "nothing-live",
+                f"no version of {task_name} is live",
+                expected="a promoted version",
+                fix="burnish promote, or name one: --version",
+            )
+    else:
+        found = find_version(workspace, task_name, version=version)
+    folder = workspace.bundles / found.bundle_id
+    return OpenVersion(found, open_bundle(folder, bundle_id=found.bundle_id))
