@@ -27,9 +27,9 @@ FOLDER = Path(os.environ.get("BURNISH_DATA", Path(__file__).parents[2] / "shared
 RESAMPLES = 4000
 SETS = {
     "banking77": {"train": ["train.csv"], "test": "test.csv"},
-    "uci_sentiment": {"train": ["amazon.csv", "imdb.csv", "yelp.csv"], "test_fraction": 0.2},
+    "uci_sentiment": {"train": ["amazon.csv", "imdb.csv", "yelp.csv"]},
     "bitext_support": {"train": ["train.csv"]},
-    "medical_abstracts": {"train": ["test.csv"], "test_fraction": 0.2},
+    "medical_abstracts": {"train": ["test.csv"]},
     "youtube_spam": {"train": ["comments.csv"]},
 }
 
@@ -60,11 +60,6 @@ def report(name: str, seeds: range, fields: dict[str, str]) -> None:
             test=source / test if test else None,
             name=name,
         )
-        if "test_fraction" in settings:
-            text = (root / "task.toml").read_text()
-            line = f"[data]\ntest_fraction = {settings['test_fraction']}\n"
-            (root / "task.toml").write_text(text.replace("[data]\n", line, 1) if "[data]\n" in text
-                                            else _after_data(text, settings["test_fraction"]))  # fmt: skip
         tuned, tfidf = [], []
         for seed in seeds:
             started = time.monotonic()
@@ -93,12 +88,6 @@ def report(name: str, seeds: range, fields: dict[str, str]) -> None:
             f"{_interval(ours - theirs)} |",
             flush=True,
         )
-
-
-def _after_data(text: str, share: float) -> str:
-    lines = text.splitlines(keepends=True)
-    place = next(i for i, line in enumerate(lines) if line.startswith("[data]"))
-    return "".join([*lines[: place + 1], f"test_fraction = {share}\n", *lines[place + 1 :]])
 
 
 def _silent(text: str) -> None:

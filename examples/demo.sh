@@ -19,8 +19,9 @@ fi
 cd "$project"
 [ -z "$recipe" ] || cp "$recipe" recipe.toml
 
-say "burnish run"
-burnish run | tee run.txt
+# two epochs keep the demo short; the default is four
+say "burnish run --epochs 2"
+burnish run --epochs 2 | tee run.txt
 version=$(sed -n 's/^next: burnish promote \([^ ]*\).*/\1/p' run.txt)
 
 say "burnish promote $version"

@@ -24,7 +24,9 @@ ROWS = sentences(45)
 TEXTS = [text for text, _ in ROWS]
 NAMES = sorted({label for _, label in ROWS})
 TARGETS = np.eye(3)[[NAMES.index(label) for _, label in ROWS]]
-MANY = np.stack([TARGETS[:, 0], np.arange(45) % 2, (np.arange(45) % 5 > 2) * 1.0], axis=1)
+MANY: FloatArray = np.stack(
+    [TARGETS[:, 0], np.arange(45) % 2, np.arange(45) % 5 > 2], axis=1
+).astype(np.float64)
 ASKED = [text for text, _ in sentences(12, seed=5)] + ["", "?", "a b c", "Ünïcode 🎉", "x" * 3000]
 
 
@@ -89,9 +91,9 @@ def test_temperature_divides_the_logits(name: str, vectors: Vectors) -> None:
 def test_one_row_is_enough(name: str, objective: str, vectors: Vectors) -> None:
     targets = np.array([[0.0, 1.0, 0.0]])
     fitted = built(name, vectors, texts=["money back"], targets=targets, objective=objective)
-    probabilities = KINDS["classification" if objective == "softmax" else "multilabel"].probabilities(
-        said(fitted)
-    )
+    probabilities = KINDS[
+        "classification" if objective == "softmax" else "multilabel"
+    ].probabilities(said(fitted))
     assert np.isfinite(probabilities).all()
     assert (probabilities.argmax(1) == 1).all()
 
@@ -216,5 +218,11 @@ def test_terms_are_scikit_learns_words_and_pairs() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     analyse = TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()
-    for text in [*ASKED, "İstanbul can't won't naïve", "e-mail: a.b@c.de", "１２ ３", "日本語 テスト"]:
+    for text in [
+        *ASKED,
+        "İstanbul can't won't naïve",
+        "e-mail: a.b@c.de",
+        "１２ ３",
+        "日本語 テスト",
+    ]:
         assert terms(text) == list(analyse(text))

@@ -60,7 +60,10 @@ def classifier(base: Path) -> TransformersFitted:
 def batch_of(fitted: TransformersFitted, texts: list[str] = TEXTS) -> Batch:
     count = len(texts)
     return pack(
-        fitted.encode(texts), np.arange(count), targets_RL=TARGETS[:count], weights_R=WEIGHTS[:count]
+        fitted.encode(texts),
+        np.arange(count),
+        targets_RL=TARGETS[:count],
+        weights_R=WEIGHTS[:count],
     )
 
 
@@ -141,7 +144,9 @@ def test_one_update_has_the_gradient_of_a_plain_loop(base: Path) -> None:
         np.array([len(row) for row in encodings]), TARGETS, WEIGHTS, [f"row {i}" for i in range(9)]
     )
     optimizer = make_optimizer(
-        learner.model, recipe, head_modules=family_of(learner.model_type).head_modules(learner.model)
+        learner.model,
+        recipe,
+        head_modules=family_of(learner.model_type).head_modules(learner.model),
     )
     stream = steps(
         learner.model,
@@ -162,6 +167,7 @@ def test_one_update_has_the_gradient_of_a_plain_loop(base: Path) -> None:
         if want is None:
             assert parameter.grad is None or not parameter.grad.any(), name
         else:
+            assert parameter.grad is not None, name
             assert_allclose(parameter.grad, want, atol=1e-5, err_msg=name)
 
 
@@ -212,7 +218,8 @@ def test_a_row_does_not_see_its_neighbours(base: Path) -> None:
     fitted = classifier(base)
     rows = tokenise(fitted.tokeniser, [TEXTS[0], TEXTS[1], "quite another text of its own, longer"])
     one, two = (
-        pack(rows, np.array(pair), targets_RL=TARGETS, weights_R=WEIGHTS) for pair in ((0, 1), (2, 1))
+        pack(rows, np.array(pair), targets_RL=TARGETS, weights_R=WEIGHTS)
+        for pair in ((0, 1), (2, 1))
     )
     before, after = forward(fitted.learner, one), forward(fitted.learner, two)
     assert np.abs(before[0] - after[0]).max() > 1e-4
@@ -222,7 +229,9 @@ def test_a_row_does_not_see_its_neighbours(base: Path) -> None:
 def test_a_base_that_was_a_classifier_gets_a_fresh_head(base: Path, tmp_path: Path) -> None:
     trained = saved(classifier(base), base, tmp_path)
     recipe = recipe_without_dropout()
-    learner = new_classifier(trained, label_names=("x", "y", "z"), objective="softmax", recipe=recipe)
+    learner = new_classifier(
+        trained, label_names=("x", "y", "z"), objective="softmax", recipe=recipe
+    )
     last = family_of(learner.model_type).last_linear(learner.model)
     assert float(last.weight.detach().abs().max()) < 0.1
     assert not last.bias.detach().any()

@@ -27,7 +27,9 @@ def test_an_epoch_is_a_partition_and_a_pure_function(
     assert sorted(int(row) for rows in updates for row in rows) == list(range(len(lengths)))
     assert len(updates) == -(-len(lengths) // batch_rows)
     assert all(1 <= len(rows) <= batch_rows for rows in updates)
-    again = epoch_updates(np.array(lengths, dtype=int), batch_rows=batch_rows, seed=seed, epoch=epoch)
+    again = epoch_updates(
+        np.array(lengths, dtype=int), batch_rows=batch_rows, seed=seed, epoch=epoch
+    )
     assert all(np.array_equal(one, two) for one, two in zip(updates, again, strict=True))
 
 
@@ -55,7 +57,9 @@ def test_rows_of_an_update_are_of_like_length() -> None:
 @settings(max_examples=150, deadline=None)
 @given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=80), budget=st.integers(1, 2000))
 def test_pieces_partition_an_update_and_keep_the_budget(lengths: list[int], budget: int) -> None:
-    rows = np.random.default_rng(len(lengths)).permutation(len(lengths))[: max(1, len(lengths) // 2)]
+    rows = np.random.default_rng(len(lengths)).permutation(len(lengths))[
+        : max(1, len(lengths) // 2)
+    ]
     pieces = micro_batches(rows, lengths, batch_tokens=budget)
     assert sorted(int(row) for piece in pieces for row in piece) == sorted(rows.tolist())
     for piece in pieces:

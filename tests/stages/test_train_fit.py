@@ -80,7 +80,13 @@ def test_the_same_call_again_returns_at_once(root: Path, plain: tuple[Run, Path]
 
 @pytest.mark.parametrize(
     "method, head_start",
-    [("full", "random"), ("full", "probe"), ("lora", "random"), ("lora", "probe"), ("head", "probe")],
+    [
+        ("full", "random"),
+        ("full", "probe"),
+        ("lora", "random"),
+        ("lora", "probe"),
+        ("head", "probe"),
+    ],
 )
 def test_stopped_after_every_step_it_ends_in_the_same_bytes(
     root: Path, tmp_path: Path, method: str, head_start: str
@@ -90,7 +96,9 @@ def test_stopped_after_every_step_it_ends_in_the_same_bytes(
     recipe = RECIPE.model_copy(update=changes)
     undisturbed = train_tiny(root, tmp_path / "undisturbed", recipe)
     for number in range(1, 6):
-        error = stopped(root, tmp_path / "stopped", recipe, after=1, code=130 if number % 2 else 143)
+        error = stopped(
+            root, tmp_path / "stopped", recipe, after=1, code=130 if number % 2 else 143
+        )
         assert error.code == "training-interrupted"
         assert error.exit_code == (130 if number % 2 else 143)
         run = load_run(tmp_path / "stopped" / undisturbed.id)
@@ -131,7 +139,9 @@ def test_stopped_while_judging_it_goes_on_from_the_last_checkpoint(
     assert train_tiny(root, tmp_path, RECIPE).weights_sha256 == plain[0].weights_sha256
 
 
-@pytest.mark.parametrize("broken", ["weights.safetensors", "optimizer.safetensors", "progress.json"])
+@pytest.mark.parametrize(
+    "broken", ["weights.safetensors", "optimizer.safetensors", "progress.json"]
+)
 def test_a_damaged_newest_checkpoint_is_said_and_the_older_one_taken(
     root: Path, plain: tuple[Run, Path], tmp_path: Path, broken: str
 ) -> None:
@@ -292,7 +302,10 @@ def test_one_update_is_enough_to_learn_something(root: Path, tmp_path: Path) -> 
     assert step.learning_rate == pytest.approx(recipe.learning_rate)
     trained = load_file(tmp_path / run.id / "model" / "model.safetensors")
     before = new_classifier(
-        tiny_base(root).folder, label_names=make_task().label_names, objective="softmax", recipe=recipe
+        tiny_base(root).folder,
+        label_names=make_task().label_names,
+        objective="softmax",
+        recipe=recipe,
     )
     name = "classifier.weight"
     assert not torch.equal(trained[name], before.model.state_dict()[name])
@@ -338,7 +351,10 @@ def test_merged_adapters_answer_like_the_adapters(
     ours = merged.logits(rows)
     with torch.no_grad():
         theirs = torch.cat(
-            [adapted(input_ids=torch.from_numpy(r.ids_T.astype(np.int64))[None]).logits for r in rows]
+            [
+                adapted(input_ids=torch.from_numpy(r.ids_T.astype(np.int64))[None]).logits
+                for r in rows
+            ]
         )
     assert_allclose(ours, theirs, atol=1e-4)
     weights = load_file(folder / "model" / "model.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -349,8 +350,8 @@ def test_a_tampered_bundle(copied: Path, command: Command) -> None:
     left = command(copied, "predict", "new_rows.csv")
     refused(left, "bundle-tampered")
     assert ".safetensors" in left.err
-    for line in command(copied, "deployments").out.splitlines()[1:]:
-        refused(command(copied, "promote", line.split()[0]), "bundle-tampered")
+    for one in json.loads(command(copied, "deployments", "--json").out):
+        refused(command(copied, "promote", one["version"]), "bundle-tampered")
 
 
 def test_a_busy_port(copied: Path, command: Command) -> None:
@@ -361,7 +362,7 @@ def test_a_busy_port(copied: Path, command: Command) -> None:
     assert f"--port {port + 1}" in left.err
 
 
-@pytest.mark.parametrize("moment", ["train on", "step "])
+@pytest.mark.parametrize("moment", ["features", "step "])
 def test_ctrl_c(project: Path, cache: Path, moment: str) -> None:
     """While libraries load and while the model learns: exit code 130, no traceback, and how to go on."""
     process = subprocess.Popen(

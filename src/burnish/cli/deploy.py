@@ -13,6 +13,9 @@ from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, JsonOption, ProjectOption
 
 
+_SHOWN_CHARACTERS = 40
+
+
 def add_to(app: typer.Typer) -> None:
     """Put this group's commands on the app."""
     app.command()(promote)
@@ -83,7 +86,7 @@ def deployments(
     say.table(
         ["version", "stage", "engine", "by", "at", "report", "because"],
         [
-            [one.version, one.stage, one.engine, one.by, one.at, one.report_id, one.because]
+            [one.version, one.stage, one.engine, one.by, one.at, one.report_id, _start(one.because)]
             for one in found
         ],
     )
@@ -128,3 +131,8 @@ def serve(
         sys.stdout.flush()
 
     serve_app(settings, announce=announce)
+
+
+def _start(text: str) -> str:
+    """The beginning of a reason, so that a table row stays a row; --json has it whole."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS].rstrip()}..."

@@ -110,7 +110,11 @@ def _sentence(
         )
     rival = next(row for row in comparisons if row.theirs == recommended)
     speed = tuned.latency_ms / max(chosen.latency_ms, 1e-6)
-    verb = "hardly pays" if _sign(metric) * rival.difference > 0 else "does not pay"
+    gain = _sign(metric) * rival.difference
+    if gain >= WORTH_FRACTION:
+        verb = "is not proven to pay"
+    else:
+        verb = "hardly pays" if gain > 0 else "does not pay"
     return (
         f"Fine-tuning {verb}: {chosen.title} reaches {quality} against {_short(tuned.quality.value)} "
         f"tuned, a difference of {_signed(rival)} on the same {rival.n} rows, and answers "

@@ -106,7 +106,7 @@ def rollback(ledger: Ledger, task_name: str, *, by: str, because: str, at: str) 
             "nothing-to-roll-back",
             f"{found} live for {task_name}, and nothing was before",
             expected="an earlier live version",
-            fix="burnish deployments shows the history; burnish promote BUNDLE makes another one live",
+            fix="burnish deployments shows the history; burnish promote VERSION makes another one live",
         )
     target = course.current[course.stack[-2]]
     said = _Said(

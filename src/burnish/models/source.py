@@ -86,7 +86,7 @@ def _unknown(spec: str) -> BurnishError:
         "base-unknown",
         f'"{spec[:120]}" does not say where the base model is',
         where="base",
-        expected=f"one of: {', '.join(source.FORM for source in SOURCES.values())}",
+        expected=f"one of: {', '.join(source.FORM for source in SOURCES.values())}, tiny:bert",
         fix=f"did you mean {close}" if close else "put the source and a colon before the name",
         nearest=close,
     )

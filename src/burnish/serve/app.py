@@ -197,7 +197,7 @@ def _answering(serving: Serving) -> Answering:
     task = serving.settings.task_name
     wanted = next((d for d in serving.live.known if d.stage == "live"), None)
     if wanted is None:
-        raise fail("not-ready", f"no version of {task} is live", fix="burnish promote BUNDLE")
+        raise fail("not-ready", f"no version of {task} is live", fix="burnish promote")
     check = serving.live.checks.get(wanted.bundle_id)
     codes = ", ".join(sorted({p.code for p in check.problems})) if check else "it is being loaded"
     raise fail(

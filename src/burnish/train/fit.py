@@ -6,7 +6,7 @@ import contextlib
 import json
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def fit(
     )
     started = time.monotonic()
 
-    def keep(status: RunStatus, **facts: object) -> Run:
+    def keep(status: RunStatus, facts: Mapping[str, object]) -> Run:
         seconds = run.train_seconds + time.monotonic() - started
         changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
         ended = run.model_copy(update=changes)
@@ -155,15 +155,19 @@ def fit(
     except BurnishError as error:
         status = "interrupted" if error.code == "training-interrupted" else "failed"
         logged = load_steps(folder)
-        keep(status, steps=logged[-1].step if logged else 0, message=error.problems[0].what)
+        steps_made = logged[-1].step if logged else 0
+        keep(status, {"steps": steps_made, "message": error.problems[0].what})
         raise
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     done = keep(
         "done",
-        steps=state.step,
-        best_step=state.best_step,
-        best_validation=state.best_validation,
-        weights_sha256=weights_sha256,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        {
+            "steps": state.step,
+            "best_step": state.best_step,
+            "best_validation": state.best_validation,
+            "weights_sha256": weights_sha256,
+            "peak_memory_bytes": peak_bytes,
+        },
     )
     remove_folder(checkpoints.folder)
     return done

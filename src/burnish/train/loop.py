@@ -64,9 +64,9 @@ def steps(
     """Update the model until the epochs end or patience is spent, yielding one Step per update.
 
     The loss of an update is the weighted sum of its row losses divided once by the sum of their
-    weights, however many forward passes it takes (rows that all weigh nothing teach nothing). Update k is a pure function of (rows, recipe, k) and
-    the state, so a restored state continues bit for bit. After an epoch's last update `judge` (higher is
-    better) is asked and the Step carries its answer.
+    weights, however many forward passes it takes (rows that all weigh nothing teach nothing). Update k
+    is a pure function of (rows, recipe, k) and the state, so a restored state continues bit for bit.
+    After an epoch's last update `judge` (higher is better) is asked and the Step carries its answer.
 
     Raises: loss-not-finite naming the rows; the model is not updated by such a step.
     """

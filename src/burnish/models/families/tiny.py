@@ -45,7 +45,7 @@ def make_tiny(folder: Path, *, texts: Iterable[str], model_type: str, seed: int)
     seed give equal bytes. `model_type` is one of the encoder family's.
     """
     hush()
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token, not a secret
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -64,11 +64,11 @@ def make_tiny(folder: Path, *, texts: Iterable[str], model_type: str, seed: int)
     model.save_pretrained(folder, safe_serialization=True)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="[PAD]",  # noqa: S106
-        unk_token="[UNK]",  # noqa: S106
-        cls_token="[CLS]",  # noqa: S106
-        sep_token="[SEP]",  # noqa: S106
-        mask_token="[MASK]",  # noqa: S106
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
         model_max_length=_POSITIONS,
     )
     fast.save_pretrained(folder)
