@@ -37,7 +37,7 @@ _HOMES = {
     "Deployment": "burnish.records.deployment",
     "BurnishError": "burnish.errors",
 }
-__all__ = list(_HOMES)  # noqa: PLE0605
+__all__ = list(_HOMES)
 
 
 class _StageVerb(ModuleType):

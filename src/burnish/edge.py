@@ -57,5 +57,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's number without a name
         return f"uid {os.getuid()}"
-
-

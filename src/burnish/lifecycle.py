@@ -308,13 +308,18 @@ def shadow(
     from burnish.decide.baseline import BASELINES
     from burnish.deploy.deployments import promote
     from burnish.deploy.release import bundle_candidate
+    from burnish.deploy.versions import find_reported
     from burnish.store.ledger import open_ledger
 
     shadows: dict[str, Deployment] = {}
     # the recommended one comes first in the reports and last here, so that it is the newest in shadow
-    for name, report in reversed(proof.reports.items()):
+    for name, report in reversed(list(proof.reports.items())):
         deployable = name not in BASELINES or BASELINES[name].DEPLOYABLE
         if report.verdict != "passed" or not deployable:
+            continue
+        made = find_reported(project.workspace, project.task.name, report_id=report.id)
+        if made is not None:
+            shadows[name] = made
             continue
         edge.announce(f"bundle: {proof.tried[name].candidate.title}")
         bundle = bundle_candidate(
@@ -400,5 +405,3 @@ def read_run(project: Project, prefix: str) -> Run:
     from burnish.train.runs import load_run
 
     return load_run(resolve(project.workspace.runs, prefix))
-
-

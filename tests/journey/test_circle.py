@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,16 +26,20 @@ def project(tmp_path_factory: pytest.TempPathFactory, real_data: Path, burnish) 
         rows = list(csv.reader(file))
     intents = sorted({row[1] for row in rows[1:]})[:8]
     with (folder / "banking.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([rows[0], *[r for r in rows[1:] if r[1] in intents]][:TRAIN_ROWS])
+        csv.writer(file).writerows(
+            [rows[0], *[r for r in rows[1:] if r[1] in intents]][:TRAIN_ROWS]
+        )
     burnish("init", "banking.csv", cwd=folder)
-    burnish("run", "--method", "head", "--epochs", "10", cwd=folder)
+    done = burnish("run", "--method", "head", "--epochs", "10", "--json", cwd=folder)
+    (folder / "outcome.json").write_text(done.stdout)
     return folder
 
 
 @pytest.fixture(scope="module")
 def server(project: Path, cache: Path, burnish) -> Iterator[tuple[str, dict[str, str]]]:
     """The served project: its address and the header that opens it."""
-    burnish("promote", cwd=project)
+    shadows = json.loads((project / "outcome.json").read_text())["shadows"]
+    burnish("promote", shadows["tuned"]["version"], cwd=project)
     process = subprocess.Popen(
         [sys.executable, "-m", "burnish", "serve", "--port", "0"],
         cwd=project,
@@ -46,9 +51,10 @@ def server(project: Path, cache: Path, burnish) -> Iterator[tuple[str, dict[str,
     address = process.stdout.readline().split()[-1]
     token = (project / ".burnish" / "token").read_text().strip()
     with httpx.Client(base_url=address, timeout=60) as client:
-        for _ in range(600):
+        for _ in range(900):
             if client.get("/readyz").status_code == 200:
                 break
+            time.sleep(0.1)
     yield address, {"Authorization": f"Bearer {token}"}
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
@@ -79,10 +85,8 @@ def test_batch_answers_equal_the_servers(project: Path, server, burnish) -> None
     assert [line["label"] for line in lines] == [p["label"] for p in reply["predictions"]]
 
 
-def test_the_report_has_every_number_with_its_interval(project: Path, burnish) -> None:
-    outcome = json.loads(
-        burnish("run", "--method", "head", "--epochs", "10", "--json", cwd=project).stdout
-    )
+def test_the_report_has_every_number_with_its_interval(project: Path) -> None:
+    outcome = json.loads((project / "outcome.json").read_text())
     report = outcome["report"]
     for measure in report["measures"]:
         assert measure["n"] > 0
@@ -93,6 +97,17 @@ def test_the_report_has_every_number_with_its_interval(project: Path, burnish) -
     assert report["verdict"] == "passed"
     page = (project / outcome["report_path"]).read_text()
     assert "<svg" in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_same_command_again_makes_nothing_new(project: Path, server, burnish) -> None:
+    before = json.loads((project / "outcome.json").read_text())
+    again = json.loads(
+        burnish("run", "--method", "head", "--epochs", "10", "--json", cwd=project).stdout
+    )
+    assert again["run"]["weights_sha256"] == before["run"]["weights_sha256"]
+    assert again["report"]["id"] == before["report"]["id"]
+    versions = {name: one["version"] for name, one in before["shadows"].items()}
+    assert {name: one["version"] for name, one in again["shadows"].items()} == versions
 
 
 def test_rollback_needs_something_to_go_back_to(project: Path, server, burnish) -> None:
@@ -163,5 +178,6 @@ def test_one_changed_golden_id_keeps_the_server_from_ready(
     first = json.loads(lines[0])
     first["ids"][1] += 1
     golden.write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
-    told = burnish("promote", cwd=copy, code=1).stderr
+    shadows = json.loads((project / "outcome.json").read_text())["shadows"]
+    told = burnish("promote", shadows["tuned"]["version"], cwd=copy, code=1).stderr
     assert "bundle-tampered" in told and "golden.jsonl" in told

@@ -38,7 +38,7 @@ def test_several_labels_a_row(tmp_path: Path, burnish) -> None:
     )  # fmt: skip
     outcome = json.loads(done.stdout)
     quality = {one["name"]: one["quality"]["value"] for one in outcome["decision"]["candidates"]}
-    assert quality["tfidf"] > 0.9 > quality["majority"]
+    assert quality["tfidf"] > 0.8 > quality["majority"] + 0.2
     assert {m["name"] for m in outcome["report"]["measures"]} >= {"subset_accuracy", "micro_f1"}
     version = outcome["shadows"]["tfidf"]["version"]
     burnish("promote", version, cwd=tmp_path)

@@ -171,7 +171,7 @@ def damaged() -> st.SearchStrategy[Callable[[bytes], bytes]]:
         st.binary(min_size=1, max_size=6),
         st.sampled_from(
             [b"\0", b'"', b'\n"', b",", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n\n", b"[", b"}",
-             b"]", b"{", b'{"a":1}\n', b"\\", b'\\u0000', b'"\\ud800"', b"NaN", b"1e999", b"\xed\xa0\x80"]
+             b"]", b"{", b'{"a":1}\n', b"\\", b"\\u0000", b'"\\ud800"', b"NaN", b"1e999", b"\xed\xa0\x80"]
         ),
     )  # fmt: skip
     return st.one_of(

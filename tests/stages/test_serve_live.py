@@ -61,7 +61,7 @@ def test_1_nothing_is_live(place) -> None:
     reply = httpx.post(f"{server.url}/v1/predictions", json={"inputs": "a"}, headers=server.headers)
     assert reply.status_code == 503 and reply.json()["code"] == "not-ready"
     assert int(reply.headers["retry-after"]) >= 1
-    assert reply.json()["fix"] == "burnish promote BUNDLE"
+    assert reply.json()["fix"] == "burnish promote"
     assert facts(server) == {}
 
 

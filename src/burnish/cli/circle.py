@@ -62,12 +62,18 @@ def init(
     if as_json:
         say.as_json(
             [
-                {"score": one.score, "because": one.because, "task": one.task.model_dump(mode="json")}
+                {
+                    "score": one.score,
+                    "because": one.because,
+                    "task": one.task.model_dump(mode="json"),
+                }
                 for one in proposals
             ]
         )
         return
-    say.result(f"{', '.join(path.name for path in files)}: {started.rows} rows, columns {', '.join(started.columns)}")
+    say.result(
+        f"{', '.join(path.name for path in files)}: {started.rows} rows, columns {', '.join(started.columns)}"
+    )
     say.result(f"kind      {task.kind}: {proposals[0].because}")
     say.result(f"inputs    {', '.join(task.inputs)}")
     shown = ", ".join(task.label_names[:12]) + (" ..." if len(task.labels) > 12 else "")
@@ -92,7 +98,9 @@ def run(
     max_tokens: TokensOption = None,
     seed: SeedOption = None,
     save_every: SaveEveryOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen and stop.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Check, split, train, compare with baselines, evaluate, decide, gate, bundle: the whole circle.
@@ -162,7 +170,9 @@ def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
         )
         return EXIT_DONE
     say.result(f"task {opened.task.name}: {rows} rows usable, {len(read.rejections)} rejected")
-    say.result(f"would fine-tune {recipe.base} ({recipe.method}) for at most {recipe.epochs} epochs")
+    say.result(
+        f"would fine-tune {recipe.base} ({recipe.method}) for at most {recipe.epochs} epochs"
+    )
     say.result("would compare it with majority, tfidf, centroid and knn on the same test rows")
     say.result("nothing was written; next: burnish run")
     return EXIT_DONE
@@ -179,7 +189,14 @@ def _tell(outcome: Outcome) -> None:
             say.result(f"  {issue.severity}: {issue.what}")
     say.result()
     say.table(
-        ["candidate", outcome.report.primary_metric, "95% interval", "ms a row", "MB", "built in s"],
+        [
+            "candidate",
+            outcome.report.primary_metric,
+            "95% interval",
+            "ms a row",
+            "MB",
+            "built in s",
+        ],
         [
             [
                 one.title,
@@ -217,9 +234,7 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         "report": outcome.report.model_dump(mode="json"),
         "decision": outcome.proof.decision.model_dump(mode="json"),
         "report_path": str(outcome.report_path),
-        "shadows": {
-            name: one.model_dump(mode="json") for name, one in outcome.shadows.items()
-        },
+        "shadows": {name: one.model_dump(mode="json") for name, one in outcome.shadows.items()},
     }
 
 

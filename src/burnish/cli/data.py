@@ -22,7 +22,9 @@ _COLOURS = {"text": "", "special": "\033[2m", "supervised": "\033[30;42m", "drop
 
 @app.command()
 def check(
-    code: Annotated[str | None, typer.Option(help="Show only this finding, with all its rows.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Show only this finding, with all its rows.")
+    ] = None,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> int:
@@ -34,7 +36,9 @@ def check(
     recipe = recipe_of(
         project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
-    read, issues = lifecycle.check_data(opened, counter=lifecycle.token_counter(opened, recipe, edge, cached=True))
+    read, issues = lifecycle.check_data(
+        opened, counter=lifecycle.token_counter(opened, recipe, edge, cached=True)
+    )
     issues = tuple(issue for issue in issues if code is None or issue.code == code)
     used = sum(len(rows) for rows in read.examples.values())
     worst = EXIT_PROBLEM if any(issue.severity == "error" for issue in issues) else EXIT_DONE
@@ -57,14 +61,17 @@ def check(
             say.result(f"    rows: {', '.join(rows)}{more}")
         if issue.fix:
             say.result(f"    fix: {issue.fix}")
-    say.result("next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is")
+    say.result(
+        "next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is"
+    )
     return worst
 
 
 @app.command()
 def show(
     row: Annotated[
-        str | None, typer.Argument(help='A place such as "tickets.csv:812"; the first rows without.')
+        str | None,
+        typer.Argument(help='A place such as "tickets.csv:812"; the first rows without.'),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many rows.")] = 3,
     project: ProjectOption = HERE,
@@ -109,7 +116,8 @@ def show(
                     "split": split,
                     "labels": list(names),
                     "tokens": [
-                        {"id": v.id, "token": v.token, "text": v.text, "role": v.role} for v in views
+                        {"id": v.id, "token": v.token, "text": v.text, "role": v.role}
+                        for v in views
                     ],
                     "dropped_tokens": encoding.dropped_tokens,
                 }

@@ -12,7 +12,6 @@ from burnish.cli import say
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, JsonOption, ProjectOption
 
-
 _SHOWN_CHARACTERS = 40
 
 
@@ -39,7 +38,9 @@ def promote(
     from burnish import lifecycle
 
     edge = terminal_edge()
-    found = lifecycle.promote_version(lifecycle.open_project(project), version, edge, because=because, force=force)
+    found = lifecycle.promote_version(
+        lifecycle.open_project(project), version, edge, because=because, force=force
+    )
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
@@ -64,7 +65,9 @@ def rollback(
 
 
 def deployments(
-    history: Annotated[bool, typer.Option("--history", help="Every promotion and rollback in order.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Every promotion and rollback in order.")
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,7 +97,9 @@ def deployments(
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name clients may call the server by.")
     ] = None,

@@ -22,7 +22,7 @@ from burnish.errors import (
 )
 
 # typer carries its own copy of click since 0.16; its public exceptions lead to the right family either way
-_CommandLineError = next(
+_CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
@@ -56,10 +56,12 @@ def _code_of(arguments: list[str] | None) -> int:
         say.problem(error)
         return error.exit_code
     except _CommandLineError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, asked for by saying nothing
-            say.result(error.format_message())
+        told: Any = error
+        # asked for by saying nothing: its message is the help itself
+        if type(error).__name__ == "NoArgsIsHelpError":
+            say.result(told.format_message())
         else:
-            say.problem(_usage(error))
+            say.problem(_usage(told))
         return EXIT_USAGE
     except (KeyboardInterrupt, typer.Abort):
         say.progress("stopped; nothing half-done was kept. The same command continues.")

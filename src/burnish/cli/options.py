@@ -13,7 +13,9 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 BaseOption = Annotated[
     str | None,
-    typer.Option(help="Base model: pip:NAME==VERSION, folder:PATH, hub:ORG/NAME@REVISION or tiny:bert."),
+    typer.Option(
+        help="Base model: pip:NAME==VERSION, folder:PATH, hub:ORG/NAME@REVISION or tiny:bert."
+    ),
 ]
 MethodOption = Annotated[str | None, typer.Option(help="full, lora or head.")]
 EpochsOption = Annotated[int | None, typer.Option(help="Passes over the train rows at most.")]

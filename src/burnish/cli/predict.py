@@ -25,7 +25,9 @@ def predict(
         Path | None, typer.Option("--output", "-o", help="Where the answers go; .csv or .jsonl.")
     ] = None,
     version: Annotated[str | None, typer.Option(help="Another version than the live one.")] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="One column per label.")] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="One column per label.")
+    ] = False,
     project: ProjectOption = HERE,
 ) -> None:
     """Answer every row of a file, any size; rows that cannot be read stand in the output with the reason."""

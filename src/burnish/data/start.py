@@ -81,9 +81,7 @@ def start(
     first = train[0].resolve()
     alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
     stem = first.stem if alone or not first.parent.name else first.parent.name
-    proposals = propose(
-        facts.columns, rows, name=name or task_name(stem), files=files, kind=kind
-    )
+    proposals = propose(facts.columns, rows, name=name or task_name(stem), files=files, kind=kind)
     if not proposals:
         raise BurnishError((no_proposal(facts.columns, rows),))
     write_task(proposals[0].task, target)

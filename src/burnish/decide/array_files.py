@@ -22,7 +22,9 @@ def save_arrays(
     folder: Path, arrays: Mapping[str, NDArray[Any]], *, settings: Mapping[str, Any]
 ) -> None:
     """Write both files into an existing (staging) folder."""
-    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / ARRAYS)
+    save_file(
+        {name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / ARRAYS
+    )
     text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
     (folder / SETTINGS).write_text(text, encoding="utf-8")
 

@@ -55,9 +55,7 @@ def decide(tried: Mapping[str, Tried], *, metric: str, seed: int) -> Decision:
     )
 
 
-def _beats(
-    tried: Mapping[str, Tried], ours: str, theirs: str, *, metric: str, seed: int
-) -> bool:
+def _beats(tried: Mapping[str, Tried], ours: str, theirs: str, *, metric: str, seed: int) -> bool:
     """Surely and noticeably better. The bootstrap runs only where the gain is worth asking about."""
     sign = _sign(metric)
     quality, other = (tried[name].candidate.quality.value for name in (ours, theirs))
@@ -137,7 +135,9 @@ def _short(value: float) -> str:
 def _reasons(tried: Mapping[str, Tried], recommended: str) -> tuple[str, ...]:
     chosen = tried[recommended].candidate
     quality = chosen.quality
-    interval = "" if quality.low is None else f" (95% interval {quality.low:.3f} to {quality.high:.3f})"
+    interval = (
+        "" if quality.low is None else f" (95% interval {quality.low:.3f} to {quality.high:.3f})"
+    )
     return (
         f"{chosen.title}: {quality.name} {quality.value:.3f}{interval} on {quality.n} test rows",
         f"{chosen.latency_ms:.1f} ms a row one by one, {chosen.memory_bytes / 1e6:.0f} MB, "

@@ -78,7 +78,9 @@ def prove(
             _vectors_of(vectors, task, rows["train"]),
             _vectors_of(vectors, task, rows["test"]),
         )
-    named: dict[str, None] = dict.fromkeys([decision.recommendation, *([TUNED] if TUNED in tried else [])])
+    named: dict[str, None] = dict.fromkeys(
+        [decision.recommendation, *([TUNED] if TUNED in tried else [])]
+    )
     reports = {
         name: _report(
             task,
@@ -199,7 +201,5 @@ def _temperature_of(fitted: Fitted) -> float:
     return float(getattr(fitted, "temperature", 1.0))
 
 
-def _vectors_of(
-    vectors: RememberedVectors, task: Task, examples: Sequence[Example]
-) -> np.ndarray:
+def _vectors_of(vectors: RememberedVectors, task: Task, examples: Sequence[Example]) -> np.ndarray:
     return vectors.vectors(vectors.encode(labelled_texts(task, examples).texts))

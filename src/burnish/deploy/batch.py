@@ -27,7 +27,8 @@ WINDOW_ROWS = 4096
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """Rows read = answered + refused. `truncated` of the answered ones lost their end; `refused` ones
-    stand in the output with the reason."""
+    stand in the output with the reason.
+    """
 
     rows: int
     answered: int
@@ -141,7 +142,8 @@ def _jsonl_writer(
     out: IO[str], task: Task, *, version: str, probabilities: bool
 ) -> Callable[[_Line], None]:
     """One object a line: row, label (null for several), labels, confidence, version,
-    dropped_characters, probabilities if asked for; or row, version and error."""
+    dropped_characters, probabilities if asked for; or row, version and error.
+    """
 
     def write(line: _Line) -> None:
         value: dict[str, object] = {"row": line.row, "version": version}

@@ -164,7 +164,8 @@ def _replay(
     facts: Iterable[tuple[str, str, str, int, _Said]],
 ) -> tuple[dict[str, _Course], list[Deployment]]:
     """Version numbers and what replaced what come from the order of events alone, so two people
-    promoting in the same moment cannot make two versions of one name."""
+    promoting in the same moment cannot make two versions of one name.
+    """
     courses: dict[str, _Course] = {}
     past: list[Deployment] = []
     for task_name, by, at, sequence, said in facts:

@@ -8,6 +8,7 @@ from burnish.deploy.bundle import Opened, open_bundle
 from burnish.deploy.deployments import deployments, live
 from burnish.errors import fail, nearest
 from burnish.records.deployment import Deployment
+from burnish.store.durable import verify_folder
 from burnish.store.ledger import open_ledger
 from burnish.store.workspace import Workspace
 
@@ -54,6 +55,17 @@ def find_live(workspace: Workspace, task_name: str) -> Deployment | None:
     """The version that should be answering; None before the first promotion."""
     with open_ledger(workspace.ledger_path) as ledger:
         return live(ledger, task_name)
+
+
+def find_reported(workspace: Workspace, task_name: str, *, report_id: str) -> Deployment | None:
+    """The version that was made on this very evidence, if its bundle is still whole."""
+    with open_ledger(workspace.ledger_path) as ledger:
+        known = deployments(ledger, task_name)
+    for one in known:
+        folder = workspace.bundles / one.bundle_id
+        if one.report_id == report_id and folder.is_dir() and not verify_folder(folder):
+            return one
+    return None
 
 
 def open_version(workspace: Workspace, task_name: str, *, version: str | None) -> OpenVersion:

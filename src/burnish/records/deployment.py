@@ -42,7 +42,8 @@ class Bundle(Record):
 class Deployment(Record):
     """One version of one task in one stage. `version` is "name-1", "name-2", ...; `sequence` is the
     ledger's number, which servers follow. `verdict` is the gate's word at the time; `forced` says that
-    a person overruled it, with the reason in `because`."""
+    a person overruled it, with the reason in `because`.
+    """
 
     version: str
     task_name: str
@@ -62,7 +63,8 @@ class Deployment(Record):
 
 class Prediction(Record):
     """One answer. `confidence` is the calibrated probability of `label` (multilabel: of the least sure
-    yes/no); `scores` has one probability per label of the task."""
+    yes/no); `scores` has one probability per label of the task.
+    """
 
     id: str
     version: str

@@ -9,7 +9,8 @@ from burnish.records.record import Record
 
 class Event(Record):
     """One row of the ledger. `sequence` counts from 1 without gaps; `kind` is a kebab-case word such
-    as "promoted", `subject` what it happened to, `by` who said so, `payload` plain JSON values."""
+    as "promoted", `subject` what it happened to, `by` who said so, `payload` plain JSON values.
+    """
 
     sequence: int
     kind: str

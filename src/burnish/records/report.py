@@ -34,7 +34,8 @@ class ClassMeasures(Record):
 
 class Slice(Record):
     """The primary metric on the rows where `column` has `value`; `flagged` when its interval lies
-    wholly below the overall value."""
+    wholly below the overall value.
+    """
 
     column: str
     value: str

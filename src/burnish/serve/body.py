@@ -17,7 +17,8 @@ Row = str | dict[str, str]
 
 class PredictionRequest(Record):
     """One input or a list of them, each an object with a text for every input column of the task, or
-    just the text when the task has one column. `model` may name the task or its live version."""
+    just the text when the task has one column. `model` may name the task or its live version.
+    """
 
     inputs: Row | list[Row]
     model: str | None = None
@@ -26,7 +27,8 @@ class PredictionRequest(Record):
 class PredictionAnswer(Record):
     """One answer. `label` is null for tasks with several labels a row; `labels` always has them all.
     `confidence` is the calibrated probability that the answer is right; `dropped_characters` counts
-    what the model could not read at the end of a long text, and `truncated` says that there was any."""
+    what the model could not read at the end of a long text, and `truncated` says that there was any.
+    """
 
     id: str
     label: str | None
@@ -47,7 +49,8 @@ class PredictionReply(Record):
 
 class ModelFacts(Record):
     """A version of the task as a client sees it. `verified` is what this server found: true or false
-    after it checked the bundle, null when it had no reason to."""
+    after it checked the bundle, null when it had no reason to.
+    """
 
     id: str
     object: str = "model"

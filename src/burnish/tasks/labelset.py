@@ -197,7 +197,8 @@ def _slip_of(value: str, total: Mapping[str, int]) -> str | None:
 
 def _keys_apart(first: str, second: str, *, limit: int) -> int:
     """Insertions, deletions, replacements and swaps of neighbours; more than `limit` may be any
-    larger number."""
+    larger number.
+    """
     if abs(len(first) - len(second)) > limit:
         return limit + 1
     before: list[int] = []

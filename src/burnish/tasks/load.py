@@ -281,7 +281,8 @@ def _shown(value: object) -> str:
 
 def _line(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     """The line of the key, else of the nearest thing around it; a top-level key that is missing
-    belongs below the last one there is."""
+    belongs below the last one there is.
+    """
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]

@@ -75,9 +75,7 @@ def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
         remove_folder(old)
 
 
-def newest_whole(
-    checkpoints: Checkpoints, *, announce: Callable[[str], None]
-) -> Path | None:
+def newest_whole(checkpoints: Checkpoints, *, announce: Callable[[str], None]) -> Path | None:
     """The newest checkpoint that verifies, its best weights included; None when there is none.
 
     Damaged ones are said and removed, and so is whatever is newer than the one that is taken: training

@@ -330,7 +330,7 @@ def _interrupted(code: int, when: str) -> BurnishError:
 
 @contextlib.contextmanager
 def _deterministic() -> Iterator[None]:
-    """torch's deterministic algorithms for the duration: what byte-identical resume rests on."""
+    """Torch's deterministic algorithms for the duration: what byte-identical resume rests on."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:

@@ -100,6 +100,8 @@ def _judged(
     pieces = []
     for start in range(0, len(encodings), _PAUSE_ROWS):
         pause()
-        pieces.append(fitted.logits([encodings[row] for row in longest_first[start:][:_PAUSE_ROWS]]))
+        pieces.append(
+            fitted.logits([encodings[row] for row in longest_first[start:][:_PAUSE_ROWS]])
+        )
     logits_RL = np.concatenate(pieces)
     return logits_RL[np.argsort(longest_first)]

@@ -117,9 +117,9 @@ def steps(
 def rows_of_update(rows: TrainRows, recipe: Recipe, *, step: int) -> IntArray:
     """The rows that update `step` (1 is the first) learns from: a pure function."""
     epoch, place = divmod(step - 1, _epoch_size(rows, recipe))
-    return epoch_updates(
-        rows.lengths, batch_rows=recipe.batch_rows, seed=recipe.seed, epoch=epoch
-    )[place]
+    return epoch_updates(rows.lengths, batch_rows=recipe.batch_rows, seed=recipe.seed, epoch=epoch)[
+        place
+    ]
 
 
 def not_finite(what: str, *, step: int, places: Sequence[str]) -> BurnishError:

@@ -18,7 +18,7 @@ def load(folder: Path, task: Task, *, precision: str, max_tokens: int) -> Fitted
     """
     del task, precision
     name = load_arrays(folder)[1].get("baseline")
-    if name not in BASELINES:
+    if not isinstance(name, str) or name not in BASELINES:
         raise fail(
             "model-unreadable",
             f"arrays.json names the baseline {name!r}",

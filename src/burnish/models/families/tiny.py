@@ -92,7 +92,9 @@ def _config(model_type: str, vocabulary: int) -> PretrainedConfig:
         case "electra":
             return ElectraConfig(**shape, embedding_size=_WIDTH)
         case "deberta-v2":
-            extra: dict[str, Any] = {"pooler_hidden_size": _WIDTH}  # a keyword of its own in no stub
+            extra: dict[str, Any] = {
+                "pooler_hidden_size": _WIDTH
+            }  # a keyword of its own in no stub
             return DebertaV2Config(
                 **shape, **extra, relative_attention=True, pos_att_type=["p2c", "c2p"]
             )
