@@ -20,7 +20,7 @@ from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
 
 # Token rectangle of one inference forward pass. Source: LOG.md, 2026-11-22, inference batch size.
-_INFERENCE_TOKENS = 4096
+_INFERENCE_TOKENS = 1024
 # The BERT paper's initialisation, which every family here shares.
 _FRESH_STD = 0.02
 TOKENIZER_FILES = (

@@ -16,7 +16,7 @@ from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
 from burnish.models.learner import hush, pick_device, rectangle
 from burnish.records.encoding import Encoding, FloatArray
 
-_INFERENCE_TOKENS = 4096
+_INFERENCE_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
