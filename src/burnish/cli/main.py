@@ -16,6 +16,7 @@ from burnish.errors import (
     EXIT_BUG,
     EXIT_DONE,
     EXIT_INTERRUPTED,
+    EXIT_PROBLEM,
     EXIT_USAGE,
     BurnishError,
     fail,
@@ -25,6 +26,8 @@ from burnish.errors import (
 _CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+_TRAIN_PACKAGES = frozenset({"torch", "transformers", "peft", "sklearn", "scipy", "matplotlib"})
 
 app = typer.Typer(
     name="burnish",
@@ -73,6 +76,12 @@ def _code_of(arguments: list[str] | None) -> int:
     except OSError as error:
         say.problem(_outside(error))
         return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _TRAIN_PACKAGES:
+            raise SystemExit(_told_bug(error)) from None
+        say.problem(_extra(package))
+        return EXIT_PROBLEM
     except MemoryError:
         say.problem(
             fail(
@@ -84,8 +93,7 @@ def _code_of(arguments: list[str] | None) -> int:
         )
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: told, kept, re-raised as exit 70
-        say.problem(_bug(error))
-        raise SystemExit(EXIT_BUG) from None
+        raise SystemExit(_told_bug(error)) from None
     return code if isinstance(code, int) else EXIT_DONE
 
 
@@ -126,6 +134,21 @@ def _outside(error: OSError) -> BurnishError:
         where=name,
         fix="mend what the system reports and run the same command again",
     )
+
+
+def _extra(package: str) -> BurnishError:
+    return fail(
+        "extra-missing",
+        f"the package {package} is not installed",
+        where="this environment",
+        expected="the train extra: torch, transformers, peft, scikit-learn, scipy, matplotlib",
+        fix="pip install 'burnish[train]' (README, Install: how to get torch for CPU or CUDA)",
+    )
+
+
+def _told_bug(error: Exception) -> int:
+    say.problem(_bug(error))
+    return EXIT_BUG
 
 
 def _bug(error: Exception) -> BurnishError:
