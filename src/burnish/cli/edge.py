@@ -49,8 +49,9 @@ def quiet_libraries() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # threads that wait sleep instead of spinning: as fast alone, several times faster beside other work
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # threads wait a little before they sleep: as fast as endless spinning alone, and beside other work
+    # they give the core away. Source: LOG.md, 2026-11-22, waiting threads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 
 def _silent(text: str) -> None:
