@@ -109,6 +109,42 @@ def test_head_of_pooled_is_the_stock_forward(base: Path) -> None:
             assert_allclose(ours, model(input_ids=ids).logits, atol=1e-6)
 
 
+def test_adapters_in_the_way_change_nothing(base: Path) -> None:
+    from burnish.models.classifier import choose_trainable
+
+    fitted = classifier(base)
+    learner = fitted.learner
+    choose_trainable(learner, small_recipe(method="lora", lora_rank=2))
+    with torch.no_grad():
+        for name, weight in learner.model.named_parameters():
+            if ".lora_B" in name:
+                weight.normal_(std=0.5)
+    learner.model.eval()
+    with torch.no_grad():
+        stock = row_by_row(learner.model, fitted).double().numpy()
+        plain = row_by_row(classifier(base).learner.model.eval(), fitted).double().numpy()
+    assert np.abs(stock - plain).max() > 0.01
+    assert_allclose(forward(learner, batch_of(fitted)), stock, atol=1e-5)
+
+
+def test_a_decoder_made_classifier_keeps_its_causal_mask(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path, "bert").folder
+    fitted = classifier(base)
+    model: Any = fitted.learner.model
+    plain = forward(fitted.learner, batch_of(fitted))
+    for part in model.modules():
+        if hasattr(part, "is_decoder"):
+            part.is_decoder = True
+        if hasattr(part, "is_causal"):
+            part.is_causal = True
+    model.config.is_decoder = True
+    model.eval()
+    with torch.no_grad():
+        stock = row_by_row(model, fitted).double().numpy()
+    assert np.abs(stock - plain).max() > 0.01
+    assert_allclose(forward(fitted.learner, batch_of(fitted)), stock, atol=1e-5)
+
+
 def test_mean_pooling_leaves_padding_out(tmp_path: Path) -> None:
     base = tiny_base(tmp_path, "modernbert").folder
     fitted = classifier(base)

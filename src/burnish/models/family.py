@@ -22,7 +22,8 @@ class Family(Protocol):
     """What training and serving need to know about an architecture.
 
     `head(model, hidden_R1H)` gives the logits of pooled hidden states, exactly as the stock forward
-    pass does from whole rows (evaluation mode). `lora_targets` are module-name endings.
+    pass does from whole rows. Training and inference run `head(pooled(...))`; the stock pass is the oracle
+    they are tested against. `lora_targets` are module-name endings.
     """
 
     MODEL_TYPES: frozenset[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from burnish.models.allocator import keep_freed_memory
+from burnish.models.family import family_of
 from burnish.records.encoding import Batch, FloatArray
 
 Precision = Literal["fp32", "bf16"]
@@ -71,6 +72,11 @@ def rectangle(batch: Batch, *, pad_id: int, device: torch.device) -> tuple[Tenso
     return ids, None if bool(mask.all()) else torch.from_numpy(mask.astype(np.int64)).to(device)
 
 
+def plain_model(model: nn.Module) -> nn.Module:
+    """The classifier itself, whose linear layers may be adapters'; the same modules, not a copy."""
+    return cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def compute_precision(learner: Learner) -> AbstractContextManager[object]:
     """The autocast context of the learner's precision."""
     if learner.precision == "bf16":
@@ -82,7 +88,9 @@ def logits_of(learner: Learner, batch: Batch) -> Tensor:
     """Logits (R, L) fp32 with gradients, rows in the batch's order."""
     ids, mask = rectangle(batch, pad_id=learner.pad_id, device=learner.device)
     with compute_precision(learner):
-        return learner.model(input_ids=ids, attention_mask=mask).logits.float()
+        model = plain_model(learner.model)
+        family = family_of(learner.model_type)
+        return family.head(model, family.pooled(model, ids, mask)).float()
 
 
 def forward(learner: Learner, batch: Batch) -> FloatArray:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from burnish.models import first_token
 from burnish.records.recipe import Recipe
 
 MODEL_TYPES = frozenset({"bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert"})
@@ -91,9 +92,10 @@ def _type_of(model: nn.Module) -> str:
 
 def pooled(model: nn.Module, ids: Tensor, mask: Tensor | None) -> Tensor:
     """The hidden state the head reads, (R, 1, H): the first token's, or ModernBERT's mean when so configured."""
-    stem = cast(Any, model).base_model
+    stem, config = cast(Any, model).base_model, cast(Any, model).config
+    if _type_of(model) in first_token.MODEL_TYPES and not getattr(config, "is_decoder", False):
+        return first_token.first_token(stem, ids, mask)
     hidden_RTH = stem(input_ids=ids, attention_mask=mask).last_hidden_state
-    config = cast(Any, model).config
     if getattr(config, "classifier_pooling", "cls") == "mean":
         weight = torch.ones_like(ids) if mask is None else mask
         weight_RT1 = weight.to(hidden_RTH.dtype)[:, :, None]
