@@ -23,33 +23,20 @@ from burnish.deploy.engine import load_engine
 from burnish.deploy.engines import majority
 from burnish.records.deployment import Bundle
 from burnish.records.report import Verdict
-from burnish.records.task import LabelSpec, Task
+from burnish.records.task import Task
 from burnish.serve.settings import ServeSettings
 from burnish.store.durable import new_folder
 from burnish.store.ledger import Ledger, open_ledger
 from burnish.store.workspace import Workspace, open_workspace
+from support_task import make_task
 
 AT = "2026-11-22T10:00:00.000+00:00"
 TOKEN = "a-token-for-tests-only"
-LABELS = ("refund", "delivery", "other")
 GOLDEN = (
     {"text": "Where is my parcel?"},
     {"text": "I want my money back"},
     {"text": "ä \ud800 🎉"},
 )
-
-
-def make_task(**changes: object) -> Task:
-    """A small task with one text column."""
-    fields: dict[str, object] = {
-        "name": "support",
-        "kind": "classification",
-        "inputs": ("text",),
-        "label": "intent",
-        "labels": tuple(LabelSpec(name=name) for name in LABELS),
-        "primary_metric": "macro_f1",
-    }
-    return Task.model_validate(fields | changes)
 
 
 def make_workspace(root: Path) -> Workspace:

@@ -16,10 +16,11 @@ from burnish.records.example import Example, Source, input_id, row_id
 from burnish.records.label import Label, OneOf
 from burnish.records.recipe import Recipe
 from burnish.records.run import Run, Step
-from burnish.records.task import LabelSpec, Task
+from burnish.records.task import Task
 from burnish.tasks.kind import kind_of
 from burnish.train.fit import Surroundings, fit
 from burnish.train.rows import LabelledTexts, labelled_texts
+from support_task import make_task
 
 AT = "2026-11-22T10:00:00Z"
 WORDS = {
@@ -40,19 +41,6 @@ def sentences(count: int, *, seed: int = 1) -> list[tuple[str, str]]:
         said += [str(random.choice(FILLERS)) for _ in range(int(random.integers(0, 9)))]
         rows.append((f"{' '.join(random.permutation(said))} {place}", label))
     return rows
-
-
-def make_task(**changes: object) -> Task:
-    """A task with one text column and three labels."""
-    fields: dict[str, object] = {
-        "name": "support",
-        "kind": "classification",
-        "inputs": ("text",),
-        "label": "intent",
-        "labels": tuple(LabelSpec(name=name) for name in WORDS),
-        "primary_metric": "accuracy",
-    }
-    return Task.model_validate(fields | changes)
 
 
 def examples(rows: Sequence[tuple[str, str | Label]]) -> list[Example]:

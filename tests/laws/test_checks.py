@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from burnish.data.check import CHECKS, check
 from burnish.data.evidence import Evidence
 from burnish.records.dataset import Rejection
-from burnish.records.example import Example, Source, Split, input_id, row_id
-from burnish.records.label import OneOf
+from burnish.records.example import Example, Split
 from burnish.records.task import LabelSpec, Task
+from support_task import make_example
 
 SAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 NAMES = ("refund", "refnd", "card_arrival", "Card arrival", "other")
@@ -25,21 +25,6 @@ TASK = Task(
 )
 
 
-def example(
-    text: str, label: str, line: int, file: str = "t.csv", group: str | None = None
-) -> Example:
-    where = f"{file}:{line}"
-    inputs = {"text": text}
-    return Example(
-        row_id=row_id(where=where, inputs=inputs, label=label),
-        input_id=input_id(inputs),
-        inputs=inputs,
-        label=OneOf(name=label),
-        source=Source(where=where),
-        group=group,
-    )
-
-
 @st.composite
 def splits(draw: st.DrawFn) -> dict[Split, list[Example]]:
     text = st.sampled_from(["a", "b", "c", "N/A", "Where is it?", "where is it", "   "])
@@ -48,7 +33,8 @@ def splits(draw: st.DrawFn) -> dict[Split, list[Example]]:
     given_splits: list[Split] = ["train", "validation", "test"]
     for split in given_splits:
         found[split] = [
-            example(t, y, line, f"{split}.csv", g) for line, (t, y, g) in enumerate(draw(rows), 2)
+            make_example(t, y, line, file=f"{split}.csv", group=g)
+            for line, (t, y, g) in enumerate(draw(rows), 2)
         ]
     return found
 
@@ -110,9 +96,9 @@ def test_conflicts_and_duplicates_are_counted_by_their_definition(
 
 
 def test_labels_that_look_alike_are_told() -> None:
-    rows = [example(f"t{n}", "refund", n) for n in range(30)]
-    rows += [example("x", "refnd", 40), example("y", "card_arrival", 41)]
-    rows += [example("z", "Card arrival", 42)]
+    rows = [make_example(f"t{n}", "refund", n) for n in range(30)]
+    rows += [make_example("x", "refnd", 40), make_example("y", "card_arrival", 41)]
+    rows += [make_example("z", "Card arrival", 42)]
     issues = [i for i in check(TASK, {"train": rows}) if i.code == "labels-alike"]
     assert sorted(issue.rows for issue in issues) == [("t.csv:40",), ("t.csv:41",)] or sorted(
         issue.rows for issue in issues
@@ -120,7 +106,7 @@ def test_labels_that_look_alike_are_told() -> None:
 
 
 def test_lengths_are_counted_against_the_limit() -> None:
-    rows = [example("one two three four", "other", 2), example("one", "refund", 3)]
+    rows = [make_example("one two three four", "other", 2), make_example("one", "refund", 3)]
     issues = check(
         TASK,
         {"train": rows},
@@ -133,14 +119,17 @@ def test_lengths_are_counted_against_the_limit() -> None:
 
 
 def test_leakage_between_given_files_is_told() -> None:
-    train = [example("same", "other", 2), example("new", "other", 3, group="g")]
-    test = [example("same", "other", 2, "test.csv"), example("old", "other", 3, "test.csv", "g")]
+    train = [make_example("same", "other", 2), make_example("new", "other", 3, group="g")]
+    test = [
+        make_example("same", "other", 2, file="test.csv"),
+        make_example("old", "other", 3, file="test.csv", group="g"),
+    ]
     codes = {issue.code: issue.rows for issue in check(TASK, {"train": train, "test": test})}
     assert codes["leakage"] == ("t.csv:2",)
     assert codes["group-leakage"] == ("t.csv:3",)
 
 
 def test_one_class_is_an_error_and_comes_first() -> None:
-    issues = check(TASK, {"train": [example(f"t{n}", "refund", n) for n in range(5)]})
+    issues = check(TASK, {"train": [make_example(f"t{n}", "refund", n) for n in range(5)]})
     assert (issues[0].code, issues[0].severity) == ("one-class", "error")
     assert {"class-missing", "few-rows"} <= {issue.code for issue in issues}

@@ -23,7 +23,8 @@ from burnish.encode.render import render
 from burnish.errors import BurnishError
 from burnish.evaluate.predict import predict
 from burnish.records.recipe import Recipe
-from deployed import AT, LABELS, forge, make_task, make_workspace
+from deployed import AT, forge, make_workspace
+from support_task import LABELS, make_task
 
 MAX_TOKENS = 16
 TASK = make_task()

@@ -15,8 +15,9 @@ from burnish.data.near import nearness
 from burnish.data.split import SHARES, Assignment, assign
 from burnish.data.units import nearness_of
 from burnish.errors import BurnishError
-from burnish.records.example import Example, Source, Split, input_id, row_id
+from burnish.records.example import Example, Split
 from burnish.records.label import OneOf
+from support_task import make_example
 
 SAMPLES = settings(max_examples=40, deadline=None, derandomize=True)
 WORDS = [
@@ -39,27 +40,6 @@ WORDS = [
 ]
 
 
-def example(
-    text: str,
-    label: str,
-    line: int,
-    *,
-    group: str | None = None,
-    file: str = "t",
-    chosen: str = "all",
-) -> Example:
-    where = f"{file}:{line}"
-    inputs = {"text": text}
-    return Example(
-        row_id=row_id(where=where, inputs=inputs, label=label),
-        input_id=input_id(inputs),
-        inputs=inputs,
-        label=OneOf(name=label),
-        source=Source.model_validate({"where": where, "chosen": chosen}),
-        group=group,
-    )
-
-
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 row = st.tuples(
     texts,
@@ -72,7 +52,7 @@ row = st.tuples(
 def rows(file: str = "t", most: int = 60) -> st.SearchStrategy[list[Example]]:
     def build(found: list[tuple[str, str, str | None, str]]) -> list[Example]:
         return [
-            example(t, y, line, group=g, file=file, chosen=c)
+            make_example(t, y, line, group=g, file=file, chosen=c)
             for line, (t, y, g, c) in enumerate(found, 2)
         ]
 
@@ -128,7 +108,7 @@ def test_nothing_stands_in_two_splits(pool: list[Example]) -> None:
 )
 def test_every_class_of_three_is_in_every_split(counts: list[int], salt: str) -> None:
     pool = [
-        example(f"row{line} word{line} {label}x{line}", label, 100 * number + line)
+        make_example(f"row{line} word{line} {label}x{line}", label, 100 * number + line)
         for number, (label, count) in enumerate(zip("abcdef", counts, strict=False))
         for line in range(count)
     ]
@@ -194,9 +174,9 @@ def test_a_child_moves_nothing(pool: list[Example], more: list[Example], salt: s
 
 
 def test_new_rows_of_a_child_land_alone() -> None:
-    pool = [example(f"old{n} text{n} of{n}", "ab"[n % 2], n) for n in range(60)]
+    pool = [make_example(f"old{n} text{n} of{n}", "ab"[n % 2], n) for n in range(60)]
     parent = inherited(by_split(pool, assign(pool, salt="s")))
-    more = [example(f"new{n} text{n} from{n}", "ab"[n % 2], n, file="more") for n in range(60)]
+    more = [make_example(f"new{n} text{n} from{n}", "ab"[n % 2], n, file="more") for n in range(60)]
     together = assign([*pool, *more], salt="s", parent=parent).splits
     for one in more:
         alone = assign([*pool, one], salt="s", parent=parent).splits
@@ -206,11 +186,11 @@ def test_new_rows_of_a_child_land_alone() -> None:
 
 def test_a_few_stock_phrases_do_not_tie_all_groups_together() -> None:
     pool = [
-        example(f"{g}{n} asks{n} about{n}", "ab"[n % 2], 100 * g + n, group=str(g))
+        make_example(f"{g}{n} asks{n} about{n}", "ab"[n % 2], 100 * g + n, group=str(g))
         for g in range(6)
         for n in range(30)
     ]
-    pool += [example("Check it out" + "!" * g, "a", 1000 + g, group=str(g)) for g in range(6)]
+    pool += [make_example("Check it out" + "!" * g, "a", 1000 + g, group=str(g)) for g in range(6)]
     found = assign(pool, salt="s")
     assert_apart(pool, found)
     assert set(found.splits.values()) == {"train", "validation", "test"}

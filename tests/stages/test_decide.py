@@ -20,7 +20,8 @@ from burnish.models.embed import load_embedder
 from burnish.records.decision import Candidate
 from burnish.records.encoding import FloatArray
 from burnish.records.example import Example, Split
-from tiny_training import AT, examples, make_task, sentences, small_recipe, tiny_base, train_tiny
+from support_task import make_task
+from tiny_training import AT, examples, sentences, small_recipe, tiny_base, train_tiny
 
 ROWS = 200
 

@@ -15,7 +15,7 @@ from burnish.deploy.batch import BatchResult, predict_file
 from burnish.deploy.engines.majority import MajorityFitted
 from burnish.evaluate.predict import predict
 from burnish.records.dataset import Rejection
-from deployed import make_task
+from support_task import make_task
 
 TASK = make_task()
 FITTED = MajorityFitted((0.6, 0.3, 0.1), sigmoid=False, max_tokens=4)

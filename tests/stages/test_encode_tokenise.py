@@ -23,7 +23,8 @@ from burnish.encode.tokenise import (
 )
 from burnish.errors import BurnishError
 from burnish.models.classifier import load_fitted, save_calibrated
-from tiny_training import make_task, sentences, small_recipe, tiny_base, train_tiny
+from support_task import make_task
+from tiny_training import sentences, small_recipe, tiny_base, train_tiny
 
 NASTY = [
     "",

@@ -26,7 +26,6 @@ from burnish.serve.problems import STATUS
 from burnish.store.ledger import Ledger, find_prediction
 from burnish.store.workspace import Workspace
 from deployed import (
-    LABELS,
     TOKEN,
     WHO,
     Server,
@@ -37,6 +36,7 @@ from deployed import (
     server_on,
     settings_of,
 )
+from support_task import LABELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from burnish.serve.live import Answering
 from burnish.serve.metrics import Metrics
 from burnish.serve.queue import Queue, QueueFull
 from burnish.store.ledger import close_ledger, find_prediction, open_ledger, predictions
-from deployed import AT, WHO, make_task, make_workspace, record_of, settings_of
+from deployed import AT, WHO, make_workspace, record_of, settings_of
+from support_task import make_task
 
 
 class Gated(MajorityFitted):

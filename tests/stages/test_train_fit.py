@@ -25,7 +25,8 @@ from burnish.records.run import Run
 from burnish.store.durable import verify_folder
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import load_run, load_steps
-from tiny_training import make_task, sentences, small_recipe, tiny_base, train_tiny
+from support_task import make_task
+from tiny_training import sentences, small_recipe, tiny_base, train_tiny
 
 # 24 rows: 9 updates. Without the probe, which can be the best model of all and hide what follows.
 RECIPE = small_recipe(epochs=3, patience=9, batch_rows=8, head_start="random")

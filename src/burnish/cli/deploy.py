@@ -107,6 +107,7 @@ def serve(
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM; follows promotions and rollbacks while running."""
     from burnish import lifecycle
+    from burnish.deploy.versions import find_live
     from burnish.serve.app import serve as serve_app
     from burnish.serve.app import token_of
     from burnish.serve.settings import ServeSettings
@@ -128,6 +129,10 @@ def serve(
         columns = ", ".join(f'"{name}": "..."' for name in opened.task.inputs)
         say.result(f"serving {opened.task.name} on {address}")
         say.result(f"token in {opened.workspace.token_path}")
+        if find_live(opened.workspace, opened.task.name) is None:
+            say.result(
+                "nothing is live yet: burnish run, then burnish promote; this server follows"
+            )
         say.result(
             f'try: curl -s {address}/v1/predictions -H "Authorization: Bearer $(cat '
             f"{opened.workspace.token_path})\" -H 'Content-Type: application/json' "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from burnish.records.label import Label
 from burnish.records.record import Record, content_id
 
@@ -36,7 +38,7 @@ class Example(Record):
     label: Label | None
     source: Source
     group: str | None = None
-    weight: float = 1.0
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     columns: dict[str, str] = {}
 
 

