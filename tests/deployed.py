@@ -125,7 +125,7 @@ def ledger_of(workspace: Workspace) -> Ledger:
 
 def settings_of(workspace: Workspace, **changes: object) -> ServeSettings:
     """Settings with a known token and quick polling."""
-    fields: dict[str, object] = {"token": TOKEN, "task_name": "support", "poll_seconds": 0.02}
+    fields: dict[str, object] = {"token": TOKEN, "task": make_task(), "poll_seconds": 0.02}
     return ServeSettings(workspace=workspace, **(fields | changes))  # type: ignore[arg-type]
 
 
@@ -154,13 +154,17 @@ class Server:
 
 
 @contextmanager
-def server_on(workspace: Workspace, *, ready: bool = True, **limits: float) -> Iterator[Server]:
+def server_on(
+    workspace: Workspace, *, ready: bool = True, task: Task | None = None, **limits: float
+) -> Iterator[Server]:
     """A running server; with `ready` it has said so."""
     import httpx
 
     port = free_port()
     command = [sys.executable, __file__, str(workspace.root), str(port)]
     command += [f"{name}={value}" for name, value in limits.items()]
+    if task is not None:
+        command.append(f"task={task.model_dump_json()}")
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -204,10 +208,15 @@ def main() -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     root, port, *rest = sys.argv[1:]
-    limits = {name: float(value) for name, _, value in (item.partition("=") for item in rest)}
-    whole = {name: int(v) if v.is_integer() else v for name, v in limits.items()}
+    limits: dict[str, object] = {}
+    for item in rest:
+        name, _, value = item.partition("=")
+        if name == "task":
+            limits[name] = Task.model_validate_json(value)
+        else:
+            limits[name] = int(number) if (number := float(value)).is_integer() else number
     serve(
-        settings_of(open_workspace(Path(root), create=True), port=int(port), **whole),
+        settings_of(open_workspace(Path(root), create=True), port=int(port), **limits),
         announce=print,
     )
 

@@ -120,7 +120,7 @@ def serve(project: str | Path = ".", *, host: str = "127.0.0.1", port: int = 800
     opened = lifecycle.open_project(Path(project))
     settings = ServeSettings(
         workspace=opened.workspace,
-        task_name=opened.task.name,
+        task=opened.task,
         token=token_of(opened.workspace),
         host=host,
         port=port,

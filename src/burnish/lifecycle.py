@@ -1,4 +1,4 @@
-"""The whole circle in one readable file: check, split, train, baselines, evaluate, decide, gate, bundle, shadow, live.
+"""The circle's first half in one readable file (maintain.py has the second): check, split, train, baselines, evaluate, decide, gate, bundle, shadow, live.
 
 Every verb is one function over the rooms it names, in life-cycle order; `circle` runs them all. Clocks,
 folders and voices arrive in an `Edge`; nothing here prints. Rooms with torch are imported where they are used,
@@ -151,7 +151,7 @@ def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
         read,
         project.workspace,
         salt=SALT,
-        shares=_shares(project.task),
+        shares=split_shares(project.task),
         at=edge.now(),
         token_lengths=counter.lengths if counter else None,
         limit_tokens=counter.limit_tokens if counter else None,
@@ -170,7 +170,7 @@ def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
     return Prepared(dataset, rows)
 
 
-def _shares(task: Task) -> tuple[float, float, float]:
+def split_shares(task: Task) -> tuple[float, float, float]:
     """Train, validation, test fractions; where test is given, the rest keeps its proportions."""
     files = task.data
     if files is None:
@@ -266,32 +266,10 @@ def _is_one_of_ours(live: Bundle, dataset: Dataset, run: Run | None) -> bool:
 
 
 def write_reports(project: Project, prepared: Prepared, *, proof: Proof, run: Run | None) -> Path:
-    """Every report of the proof as a page and its JSON twin; the folder of the tuned model's (or the recommended)."""
-    from burnish.decide.decision import TUNED
-    from burnish.evaluate.page import report_page
-    from burnish.store.durable import new_folder
-    from burnish.train.runs import load_steps
+    """Every report of the proof as a page and its JSON twin; the page of the tuned model's (or the recommended)."""
+    from burnish.decide.write import write_proof
 
-    steps = load_steps(project.workspace.runs / run.id) if run else []
-    for name, report in proof.reports.items():
-        folder = project.workspace.reports / report.id
-        if folder.is_dir():
-            continue
-        page = report_page(
-            report,
-            decision=proof.decision,
-            dataset=prepared.dataset,
-            run=run if name == TUNED else None,
-            steps=steps if name == TUNED else [],
-            task=project.task,
-        )
-        with new_folder(folder) as staging:
-            (staging / "report.json").write_text(report.model_dump_json(indent=1), "utf-8")
-            decision = proof.decision.model_dump_json(indent=1)
-            (staging / "decision.json").write_text(decision, "utf-8")
-            (staging / "report.html").write_text(page, "utf-8")
-    shown = TUNED if TUNED in proof.reports else proof.decision.recommendation
-    return project.workspace.reports / proof.reports[shown].id / "report.html"
+    return write_proof(project.task, project.workspace, proof, dataset=prepared.dataset, run=run)
 
 
 def shadow(
@@ -305,45 +283,21 @@ def shadow(
     run: Run | None,
 ) -> dict[str, Deployment]:
     """Bundle every reported candidate that passed its gates and put it in shadow, by candidate name."""
-    from burnish.decide.baseline import BASELINES
-    from burnish.deploy.deployments import promote
-    from burnish.deploy.release import bundle_candidate
-    from burnish.deploy.versions import find_reported
-    from burnish.store.ledger import open_ledger
+    from burnish.deploy.release import shadow_passed
 
-    shadows: dict[str, Deployment] = {}
-    # the recommended one comes first in the reports and last here, so that it is the newest in shadow
-    for name, report in reversed(list(proof.reports.items())):
-        deployable = name not in BASELINES or BASELINES[name].DEPLOYABLE
-        if report.verdict != "passed" or not deployable:
-            continue
-        made = find_reported(project.workspace, project.task.name, report_id=report.id)
-        if made is not None:
-            shadows[name] = made
-            continue
-        edge.announce(f"bundle: {proof.tried[name].candidate.title}")
-        bundle = bundle_candidate(
-            project.task,
-            name,
-            proof=proof,
-            dataset=prepared.dataset,
-            test=prepared.rows["test"],
-            run=run,
-            base=base,
-            max_tokens=recipe.max_tokens,
-            workspace=project.workspace,
-            at=edge.now(),
-        )
-        with open_ledger(project.workspace.ledger_path) as ledger:
-            shadows[name] = promote(
-                ledger,
-                bundle,
-                by=edge.by,
-                because=proof.decision.sentence,
-                at=edge.now(),
-                stage="shadow",
-            )
-    return shadows
+    return shadow_passed(
+        project.task,
+        project.workspace,
+        proof=proof,
+        dataset=prepared.dataset,
+        test=prepared.rows["test"],
+        run=run,
+        base=base,
+        max_tokens=recipe.max_tokens,
+        by=edge.by,
+        now=edge.now,
+        announce=edge.announce,
+    )
 
 
 def promote_version(

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from burnish.deploy.deployments import history, promote, rollback
-from burnish.store.ledger import find_prediction, predictions
+from burnish.store.journal import find_prediction, predictions
 from deployed import WHO, Server, bundle_of, ledger_of, make_workspace, server_on
 
 REQUESTS = 2000

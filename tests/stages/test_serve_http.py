@@ -23,7 +23,8 @@ from burnish.serve.app import serve, token_of
 from burnish.serve.auth import SCOPES
 from burnish.serve.body import ProblemReply, read_request
 from burnish.serve.problems import STATUS
-from burnish.store.ledger import Ledger, find_prediction
+from burnish.store.journal import find_prediction
+from burnish.store.ledger import Ledger
 from burnish.store.workspace import Workspace
 from deployed import (
     TOKEN,

@@ -19,7 +19,8 @@ from burnish.records.encoding import Encoding, FloatArray
 from burnish.serve.live import Answering
 from burnish.serve.metrics import Metrics
 from burnish.serve.queue import Queue, QueueFull
-from burnish.store.ledger import close_ledger, find_prediction, open_ledger, predictions
+from burnish.store.journal import find_prediction, predictions
+from burnish.store.ledger import close_ledger, open_ledger
 from deployed import AT, WHO, make_workspace, record_of, settings_of
 from support_task import make_task
 
@@ -51,7 +52,9 @@ class Bench:
         self.ledger = open_ledger(workspace.ledger_path)
         self.fitted = Gated()
         self.settings = settings_of(workspace, **limits)
-        self.queue = Queue(self.settings, self.ledger, metrics=Metrics(), now=lambda: AT)
+        self.queue = Queue(
+            self.settings, self.ledger, metrics=Metrics(), now=lambda: AT, draw=lambda: 0.5
+        )
         self.answering = self.version(1)
         self._ids = iter(range(10**9))
 
@@ -61,7 +64,10 @@ class Bench:
 
     async def ask(self, *texts: str, to: Answering | None = None) -> list[Prediction]:
         ids = [f"{next(self._ids):016x}" for _ in texts]
-        return await self.queue.ask(to or self.answering, [{"text": t} for t in texts], ids=ids)
+        rows = [{"text": text} for text in texts]
+        answers = await self.queue.ask(to or self.answering, rows, ids=ids)
+        assert answers.journalled
+        return list(answers.predictions)
 
     def later(self, *texts: str, to: Answering | None = None) -> asyncio.Task[list[Prediction]]:
         return asyncio.create_task(self.ask(*texts, to=to))

@@ -21,12 +21,11 @@ from burnish.store.durable import (
     verify_folder,
     write_file,
 )
+from burnish.store.journal import journal, predictions
 from burnish.store.ledger import (
     check_ledger,
     events,
-    journal,
     open_ledger,
-    predictions,
     record_event,
 )
 from burnish.store.workspace import open_workspace

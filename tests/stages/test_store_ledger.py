@@ -20,15 +20,13 @@ from hypothesis import strategies as st
 from burnish.errors import BurnishError
 from burnish.records.deployment import Prediction
 from burnish.store import database
+from burnish.store.journal import find_prediction, journal, predictions
 from burnish.store.ledger import (
     Ledger,
     check_ledger,
     close_ledger,
     events,
-    find_prediction,
-    journal,
     open_ledger,
-    predictions,
     record_event,
     sequence,
 )
@@ -302,7 +300,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from burnish.records.deployment import Prediction
-from burnish.store.ledger import journal, open_ledger, record_event
+from burnish.store.journal import journal
+from burnish.store.ledger import open_ledger, record_event
 
 path, name, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 ledger = open_ledger(path)
@@ -386,3 +385,29 @@ def test_a_held_ledger_is_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
     ):
         say(ledger)
     assert say(ledger) == 1
+
+
+def test_a_second_opening_in_the_process_takes_no_lock_away(tmp_path: Path) -> None:
+    """Closing any descriptor of a file drops the process's POSIX locks on it, and SQLite's presence with them: another
+    process would then think itself the last, and remove the write-ahead log that this one goes on writing into.
+    """
+    path = tmp_path / "ledger.db"
+    look = (
+        "import sys; from pathlib import Path; from burnish.store.ledger import *\n"
+        "with open_ledger(Path(sys.argv[1])) as ledger: print(sequence(ledger))"
+    )
+
+    def seen_elsewhere() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", look, str(path)], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    with open_ledger(path) as ledger:
+        say(ledger)
+        with open_ledger(path) as again:
+            assert sequence(again) == 1
+        assert seen_elsewhere() == 1
+        say(ledger)
+        assert seen_elsewhere() == 2
+    assert seen_elsewhere() == 2

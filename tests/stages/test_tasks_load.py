@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import BurnishError, Problem
+from burnish.tasks.cron import cron_problem
 from burnish.tasks.load import check_columns, load_task
 
 GOOD = """\
@@ -99,7 +100,7 @@ metric = "macro_f1"
         ("task-bad-value", "task.toml line 3", None),
         ("task-unknown-key", "task.toml line 4", "label"),
         ("task-unknown-key", "task.toml line 5", None),
-        ("task-bad-value", "task.toml line 6", None),
+        ("task-bad-value", "task.toml line 6", "hash"),
         ("task-missing-key", "task.toml line 10", None),  # primary_metric: below the last key
         ("task-bad-value", "task.toml line 10", None),
         ("task-bad-value", "task.toml line 10", None),
@@ -199,6 +200,121 @@ def test_a_gate_may_be_about_any_metric_of_the_kind_and_calibration(tmp_path: Pa
     assert [one.where for one in found] == ["task.toml line 15", "task.toml line 17"]
     (problem,) = problems_of(tmp_path, GOOD + '[[gates]]\nmetric = "log_loss"\nat_most = nan\n')
     assert problem.expected == "a finite number"
+
+
+def test_mistakes_in_monitor_and_retrain_are_told_like_all_others(tmp_path: Path) -> None:
+    around = """\
+[monitor]
+window_row = 500
+alpha = 0.5
+latency_p95_ms = inf
+webhook = "ftp://example.com"
+
+[retrain]
+start = "bse"
+on_labels = "many"
+on_signals = ["input_clasifier", "traffic", "traffic"]
+promote = "polcy"
+rollback_on = ["latency", "confidence", "errors"]
+schedule = "0 3 * *"
+
+"""
+    top = 'abstain_below = 1.5\naudit = 2\nredact = ["e-mail", "phone", "phone"]\n\n'
+    text = GOOD.replace("\n[[labels]]", f"{top}{around}[[labels]]", 1)
+    found = problems_of(tmp_path, text)
+    assert told(found) == [
+        ("task-bad-value", "task.toml line 6", None),
+        ("task-bad-value", "task.toml line 7", None),
+        ("task-bad-value", "task.toml line 8", "email"),
+        ("task-bad-value", "task.toml line 8", None),  # "phone" twice
+        ("task-unknown-key", "task.toml line 11", "window_rows"),
+        ("task-bad-value", "task.toml line 12", None),
+        ("task-bad-value", "task.toml line 13", None),
+        ("task-bad-value", "task.toml line 14", None),
+        ("task-bad-value", "task.toml line 17", "base"),
+        ("task-bad-value", "task.toml line 18", None),
+        ("task-bad-value", "task.toml line 19", "input_classifier"),
+        ("task-bad-value", "task.toml line 19", None),
+        ("task-bad-value", "task.toml line 20", "policy"),
+        ("task-bad-value", "task.toml line 21", None),
+        ("task-bad-value", "task.toml line 21", None),  # "errors" without error_fraction
+        ("task-bad-value", "task.toml line 22", None),
+    ]
+    by_line = {one.where.rpartition(" ")[2]: one for one in found}
+    assert by_line["6"].expected == "a number above 0 and below 1"
+    assert by_line["12"].what == "found alpha = 0.5 in [monitor]"
+    assert by_line["12"].expected == "a number above 0 and below 0.5"
+    assert by_line["14"].expected == "an address that begins with http:// or https://"
+    assert by_line["17"].expected == "one of: base, live"
+    assert by_line["18"].expected == "a whole number at least 1"
+    assert "error_fraction" in by_line["21"].what
+    assert "it has 4 fields" in by_line["22"].what
+    cannot = [one for one in found if "cannot take a version back" in one.what]
+    assert len(cannot) == 1
+    assert "confidence" in cannot[0].what
+
+
+def test_a_rollback_needs_what_its_signal_speaks_of(tmp_path: Path) -> None:
+    section = '[retrain]\nrollback_on = ["audited_accuracy", "latency"]\n'
+    bare = GOOD.replace("\n[[labels]]", f"{section}[[labels]]", 1)
+    found = problems_of(tmp_path, bare)
+    assert [one.fix for one in found] == [
+        "write for example audit = 0.01",
+        "write for example latency_p95_ms = 200 under [monitor]",
+    ]
+    path = tmp_path / "task.toml"
+    given = f"audit = 0.02\n[monitor]\nlatency_p95_ms = 80\n{section}"
+    path.write_text(GOOD.replace("\n[[labels]]", f"{given}[[labels]]", 1))
+    assert load_task(path).retrain.rollback_on == ("audited_accuracy", "latency")
+
+
+@pytest.mark.parametrize(
+    "line", ["0 3 * * 1", "*/15 * * * *", "0 0 29 2 *", "5,35 8-18 1-7 1-12 0-6", " 0  3 * *  7 "]
+)
+def test_schedules_that_fire(line: str) -> None:
+    assert cron_problem(line) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("", "0 fields"),
+        ("@daily", "1 field"),
+        ("* * * * * *", "6 fields"),
+        ("60 * * * *", "60"),
+        ("0 24 * * *", "24"),
+        ("0 0 0 * *", "0 is not"),
+        ("0 0 * 13 *", "13"),
+        ("0 0 * * 8", "8"),
+        ("0 0 * * MON", "MON"),
+        ("0 0 * JAN *", "JAN"),
+        ("*/0 * * * *", "cannot be read"),
+        ("0x1 * * * *", "0x1"),
+        ("1,,2 * * * *", "not a valid"),
+        ("-1 * * * *", "-1"),
+        ("0 3 31 2 *", "never fires"),
+        ("0 3 30,31 2 *", "never fires"),
+        ("0 3 31 4,6,9,11 1", "never fires"),
+    ],
+)
+def test_schedules_that_cannot_be_read_or_never_fire(line: str, word: str) -> None:
+    problem = cron_problem(line)
+    assert problem is not None
+    assert problem.code == "task-bad-value"
+    assert word in problem.what
+    assert problem.fix
+
+
+def test_policies_and_monitoring_make_no_other_task(tmp_path: Path) -> None:
+    path = tmp_path / "task.toml"
+    path.write_text(GOOD)
+    plain = load_task(path)
+    around = "audit = 0.1\nkeep_days = 9\nredact = []\n[retrain]\non_labels = 3\n[monitor]\nalpha = 0.1\n"
+    path.write_text(GOOD.replace("\n[[labels]]", f"{around}[[labels]]", 1))
+    assert load_task(path) != plain
+    assert load_task(path).id == plain.id
+    path.write_text(GOOD.replace("\n[[labels]]", "abstain_below = 0.5\n[[labels]]", 1))
+    assert load_task(path).id != plain.id
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.records.task import DataFiles, Gate, LabelSpec, Task
+from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Retrain, Task
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import key_lines
 from burnish.tasks.load import load_task
 from burnish.tasks.schema import NOTES, task_schema
-from burnish.tasks.sense import RIVALS
+from burnish.tasks.sense import MAY_ROLL_BACK, RIVALS, SIGNALS
 from burnish.tasks.write import task_text, write_task
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -31,6 +31,28 @@ texts = st.text(max_size=20) | nasty
 words = st.text(min_size=1, max_size=12) | nasty
 columns = st.lists(words, min_size=6, max_size=6, unique=True)
 shares = st.floats(0, 1, allow_nan=False) | st.sampled_from([0, 1, 0.1, 1e-300])
+monitors = st.builds(
+    Monitor,
+    window_rows=st.integers(50, 1_000_000),
+    alpha=st.floats(0.001, 0.49),
+    latency_p95_ms=st.floats(1, 1e6),
+    error_fraction=st.floats(0.001, 0.9),
+    webhook=st.sampled_from([None, "https://example.com/hook?a=1#b", "http://localhost:1/\"'"]),
+)
+retrains = st.builds(
+    Retrain,
+    start=st.sampled_from(["base", "live"]),
+    schedule=st.sampled_from([None, "0 3 * * 1", "*/5 * * * *"]),
+    on_signals=st.lists(st.sampled_from(SIGNALS), unique=True, max_size=3).map(tuple),
+    on_labels=st.none() | st.integers(1, 1000),
+    cooldown_hours=st.floats(0, 1e6),
+    budget_minutes=st.none() | st.floats(0.01, 1e6),
+    slice_margin=shares,
+    promote=st.sampled_from(["person", "policy"]),
+    shadow_rows=st.integers(0, 10**6),
+    rollback_on=st.lists(st.sampled_from(list(MAY_ROLL_BACK)), unique=True).map(tuple),
+)
+redactions = st.lists(st.sampled_from(["email", "phone", "card", "iban", "ip"]), unique=True)
 
 
 @st.composite
@@ -70,7 +92,13 @@ def tasks(draw: st.DrawFn) -> Task:
         primary_metric=metric,
         gates=tuple(draw(st.lists(gates, max_size=2))),
         slices=tuple(draw(st.sampled_from([[], slices]))),
+        abstain_below=draw(st.none() | st.floats(0.01, 0.99)),
+        audit=draw(st.floats(0.001, 1) | st.sampled_from([1, 0.01])),
         keep_inputs=draw(st.sampled_from(["full", "hash"])),
+        keep_days=draw(st.integers(1, 10_000)),
+        redact=tuple(draw(redactions)),
+        monitor=draw(monitors),
+        retrain=draw(retrains),
         data=draw(st.sampled_from([None, DataFiles(train=("a.csv", *files), test=("b.csv",))])),
     )
 
@@ -143,7 +171,42 @@ def test_the_file_reads_like_a_form() -> None:
     assert 'than = "majority"\nmargin = 0.0\nsure = true' in text
     assert '# group = "customer"' in text
     assert "# at_least = 0.8" in text  # a floor to start from
+    assert "# audit = 0.01" in text
+    assert "# [retrain]\n# on_labels = 200" in text
+    assert '# [monitor]\n# webhook = "https://example.com/hook"' in text
+    unasked = ("keep_days", "redact", "window_rows", "schedule", "abstain_below")
+    assert not [key for key in unasked if f"{key} =" in text]
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_only_what_differs_from_the_defaults_is_written() -> None:
+    task = Task(
+        name="t", kind="classification", inputs=("x",), label="y", primary_metric="accuracy",
+        labels=(LabelSpec(name="a"), LabelSpec(name="b")), redact=(),
+        monitor=Monitor(latency_p95_ms=200), retrain=Retrain(promote="policy", shadow_rows=200),
+    )  # fmt: skip
+    written = tomllib.loads(task_text(task))
+    assert written["monitor"] == {"latency_p95_ms": 200}
+    assert written["retrain"] == {"promote": "policy"}
+    assert written["redact"] == []
+
+
+def test_the_commented_lines_load_when_they_are_uncommented(tmp_path: Path) -> None:
+    labels = (LabelSpec(name="a"), LabelSpec(name="b"))
+    task = Task(
+        name="t", kind="classification", inputs=("x",), label="y", primary_metric="accuracy",
+        labels=labels, data=DataFiles(train=("a.csv",)),
+    )  # fmt: skip
+    path = tmp_path / "task.toml"
+    text = task_text(task)
+    keys = ("audit =", "[monitor]", "webhook =", "[retrain]", "on_labels =", "group =")
+    for key in keys:
+        assert text.count(f"# {key}") == 1
+        text = text.replace(f"# {key}", key)
+    path.write_text(text)
+    read = load_task(path)
+    assert (read.audit, read.retrain.on_labels, read.group) == (0.01, 200, "customer")
+    assert read.monitor.webhook == "https://example.com/hook"
 
 
 def test_the_published_schema_is_the_one_in_force() -> None:
@@ -161,6 +224,11 @@ def test_the_published_schema_is_the_one_in_force() -> None:
         {"labels": [{"name": "one"}]},
         {"primary_metric": "hamming_loss"},
         {"gates": [{"metric": "accuracy", "than": "nobody"}]},
+        {"audit": 1.5},
+        {"redact": ["name"]},
+        {"monitor": {"webhook": "ftp://x"}},
+        {"retrain": {"on_signals": ["mood"]}},
+        {"retrain": {"rollback_on": ["confidence"]}},
     ],
 )
 def test_the_schema_refuses_what_load_refuses(change: dict[str, object]) -> None:

@@ -114,7 +114,11 @@ def test_every_command_and_option_is_in_the_reference(name: str, command: object
         for option in (*parameter.opts, *parameter.secondary_opts):
             if option.startswith("-"):
                 assert f"`{option}`" in found[1], f"{name} {option} is not documented"
-    options = {option for one in command.params for option in one.opts}  # type: ignore[attr-defined]
+    options = {
+        option
+        for one in command.params  # type: ignore[attr-defined]
+        for option in (*one.opts, *one.secondary_opts)
+    }
     for said in re.findall(r"^\| (`-.*?) \|", found[1], flags=re.MULTILINE):
         for option in re.findall(r"`(-[-\w]+)`", said):
             assert option in options, (

@@ -15,7 +15,7 @@ from source_tree import PACKAGE, ROOT, Module, calls, dotted, imports, modules
 # From left to right: a room may import what stands before it. The last three are the ways in.
 ROOMS = (
     "errors", "records", "store", "tasks", "data", "encode", "models", "train", "evaluate", "decide",
-    "deploy", "serve", "lifecycle", "edge", "api", "cli", "__main__",
+    "deploy", "serve", "monitor", "retrain", "lifecycle", "maintain", "edge", "api", "cli", "__main__",
 )  # fmt: skip
 DOORS = {
     "data/readers": "test_readers",
@@ -26,6 +26,7 @@ DOORS = {
     "evaluate/metrics": "test_metrics",
     "decide/baselines": "test_baselines",
     "deploy/engines": "test_engines",
+    "monitor/signals": "test_signals",
 }
 TORCH = {"torch", "transformers", "peft", "accelerate"}
 TORCH_ROOMS = ("models/", "train/", "deploy/exports", "deploy/engines/transformers")

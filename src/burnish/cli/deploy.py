@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from burnish.cli import say
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, JsonOption, ProjectOption
+from burnish.errors import fail
 
 _SHOWN_CHARACTERS = 40
 
@@ -68,6 +70,10 @@ def deployments(
     history: Annotated[
         bool, typer.Option("--history", help="Every promotion and rollback in order.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(help="As it was at that moment (ISO, UTC); a date means its end."),
+    ] = None,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,8 +84,9 @@ def deployments(
 
     opened = lifecycle.open_project(project)
     ledger = open_ledger(opened.workspace.ledger_path)
+    until = None if at is None else _moment(at)
     read = book.history if history else book.deployments
-    found = read(ledger, opened.task.name)
+    found = read(ledger, opened.task.name, until=until)
     if as_json:
         say.as_json([one.model_dump(mode="json") for one in found])
         return
@@ -116,7 +123,7 @@ def serve(
     token = token_of(opened.workspace)
     settings = ServeSettings(
         workspace=opened.workspace,
-        task_name=opened.task.name,
+        task=opened.task,
         token=token,
         host=host,
         port=port,
@@ -141,6 +148,25 @@ def serve(
         sys.stdout.flush()
 
     serve_app(settings, announce=announce)
+
+
+def _moment(at: str) -> str:
+    """A moment as the ledger writes it; a date alone is the end of that day."""
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        raise fail(
+            "time-unknown",
+            f'"{at[:40]}" is no moment',
+            where="--at",
+            expected="a date, or a date and time, in UTC",
+            fix="write for example --at 2026-11-01 or --at 2026-11-01T12:00",
+        ) from None
+    if len(at) == len("2026-11-01"):
+        found = found.replace(hour=23, minute=59, second=59)
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    return found.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _start(text: str) -> str:

@@ -18,7 +18,7 @@ from burnish.data.inherit import inherited
 from burnish.data.settle import settle
 from burnish.data.split import SHARES, assign
 from burnish.errors import BurnishError, Problem, fail
-from burnish.records.dataset import Dataset, Issue, Rejection, SplitCount
+from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitCount
 from burnish.records.example import SPLITS, Example, Split
 from burnish.records.label import label_names
 from burnish.records.record import canonical_json, content_id
@@ -74,11 +74,44 @@ def make_dataset(
         limit_tokens=limit_tokens,
     )
     issues = (
-        *_empty_split_issues(rows, shares),
+        *empty_split_issues(rows, shares),
         *read.issues,
         *issues,
-        *_quarantine_issue(assignment.quarantined),
+        *quarantine_issues(assignment.quarantined),
     )
+    return freeze(
+        task,
+        workspace,
+        rows=rows,
+        rejections=rejections,
+        files=read.files,
+        rows_in=read.rows_in,
+        issues=issues,
+        salt=salt,
+        shares=shares,
+        parent_id=parent_id,
+        at=at,
+    )
+
+
+def freeze(
+    task: Task,
+    workspace: Workspace,
+    *,
+    rows: Mapping[Split, Sequence[Example]],
+    rejections: Sequence[Rejection],
+    files: tuple[DataFile, ...],
+    rows_in: int,
+    issues: tuple[Issue, ...],
+    salt: str,
+    shares: tuple[float, float, float],
+    parent_id: str | None,
+    at: str,
+) -> Dataset:
+    """Write rows that have their splits as a dataset version; one with the same content is returned as it is.
+
+    Raises: dataset-damaged, and those of new_folder.
+    """
     row_lines = _lines(
         {**example.model_dump(mode="json"), "split": split}
         for split, examples in rows.items()
@@ -100,8 +133,8 @@ def make_dataset(
         parent_id=parent_id,
         salt=salt,
         shares=shares,
-        files=read.files,
-        rows_in=read.rows_in,
+        files=files,
+        rows_in=rows_in,
         rows_used=sum(map(len, rows.values())),
         rejected=dict(sorted(Counter(r.reason for r in rejections).items())),
         counts=tuple(_count(split, examples) for split, examples in rows.items()),
@@ -205,9 +238,10 @@ def _refuse_untrainable(
         )
 
 
-def _empty_split_issues(
+def empty_split_issues(
     rows: Mapping[Split, Sequence[Example]], shares: tuple[float, float, float]
 ) -> tuple[Issue, ...]:
+    """One for each split that should have rows and has none."""
     empty = [
         split for split, share in zip(SPLITS, shares, strict=True) if share and not rows[split]
     ]
@@ -223,7 +257,8 @@ def _empty_split_issues(
     )
 
 
-def _quarantine_issue(quarantined: Sequence[Rejection]) -> tuple[Issue, ...]:
+def quarantine_issues(quarantined: Sequence[Rejection]) -> tuple[Issue, ...]:
+    """One for all rows that another split keeps out."""
     if not quarantined:
         return ()
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.data.inherit import (
@@ -60,7 +60,7 @@ def assign(
     Raises: bad-shares.
     """
     rows_given = dict(given or {})
-    open_shares = _open_shares(shares, rows_given)
+    shares_open = open_shares(shares, given=rows_given)
     splits: dict[str, Split] = {}
     quarantined: list[Rejection] = []
     held = Inherited()
@@ -84,9 +84,9 @@ def assign(
         else:
             quarantined.append(leak(example, "train", holder))
     if parent is None:
-        grown = _freeze(pool, open_shares, salt=salt)
+        grown = _freeze(pool, shares_open, salt=salt)
     else:
-        grown = extend(pool, parent, shares=open_shares, salt=salt)
+        grown = extend(pool, parent, shares=shares_open, salt=salt)
     quarantined.extend(leak(pool[row], split, holder) for row, split, holder in grown.leaks)
     splits.update((pool[row].row_id, split) for row, split in grown.splits.items())
     return Assignment(splits, tuple(quarantined))
@@ -108,9 +108,13 @@ def _freeze(pool: Sequence[Example], shares: Mapping[Split, float], *, salt: str
     return Grown(splits, tuple((row, *told) for row, told in sorted(leaks.items())))
 
 
-def _open_shares(
-    shares: tuple[float, float, float], given: Mapping[Split, Sequence[Example]]
+def open_shares(
+    shares: tuple[float, float, float], *, given: Collection[Split]
 ) -> dict[Split, float]:
+    """The shares of the splits that take rows: a given one takes none, the others divide the rest in proportion.
+
+    Raises: bad-shares.
+    """
     if (
         not all(math.isfinite(share) and share >= 0.0 for share in shares)
         or abs(sum(shares) - 1.0) > 1e-9

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from burnish.errors import EXIT_GATE, fail
@@ -123,18 +124,25 @@ def rollback(ledger: Ledger, task_name: str, *, by: str, because: str, at: str) 
     return _record(ledger, said, task_name=task_name, by=by, at=at)
 
 
-def deployments(ledger: Ledger, task_name: str | None = None) -> list[Deployment]:
-    """Every version with the stage it has now, oldest first.
+def deployments(
+    ledger: Ledger, task_name: str | None = None, *, until: str | None = None
+) -> list[Deployment]:
+    """Every version with the stage it has now, or had at the moment `until` (ISO, UTC), oldest first.
 
-    `by`, `because`, `at` and `sequence` are those of the event that last put it in shadow or live.
+    `by`, `because`, `at` and `sequence` are those of the event that last put it in shadow or live. Where a clock
+    went back, an event counts from the latest time said before it: what was recorded later was not earlier.
     """
-    courses, _ = _replay(_said(ledger, task_name))
+    facts = _said(ledger, task_name)
+    courses, _ = _replay(facts if until is None else _before(facts, until))
     return [d for course in courses.values() for d in course.current.values()]
 
 
-def history(ledger: Ledger, task_name: str | None = None) -> list[Deployment]:
-    """Every promotion and rollback in the order they happened, each with the stage it set."""
-    return _replay(_said(ledger, task_name))[1]
+def history(
+    ledger: Ledger, task_name: str | None = None, *, until: str | None = None
+) -> list[Deployment]:
+    """Every promotion and rollback (up to the moment `until`) in the order they happened, each with the stage it set."""
+    facts = _said(ledger, task_name)
+    return _replay(facts if until is None else _before(facts, until))[1]
 
 
 def live(ledger: Ledger, task_name: str) -> Deployment | None:
@@ -158,6 +166,18 @@ def _said(ledger: Ledger, task_name: str | None) -> Iterable[tuple[str, str, str
     for event in events(ledger, kind=EVENT_KIND, subject=task_name):
         said = _Said.model_validate(event.payload)
         yield event.subject, event.by, event.at, event.sequence, said
+
+
+def _before(
+    facts: Iterable[tuple[str, str, str, int, _Said]], until: str
+) -> Iterable[tuple[str, str, str, int, _Said]]:
+    moment, clock = datetime.fromisoformat(until), None
+    for fact in facts:
+        at = datetime.fromisoformat(fact[2])
+        clock = at if clock is None else max(clock, at)
+        if clock > moment:
+            return
+        yield fact
 
 
 def _replay(

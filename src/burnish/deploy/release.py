@@ -3,23 +3,74 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from burnish.decide.baseline import BASELINES, FittedBaseline
 from burnish.decide.decision import TUNED
 from burnish.decide.prove import Proof
 from burnish.deploy.bundle import make_bundle
+from burnish.deploy.deployments import promote
+from burnish.deploy.versions import find_reported
 from burnish.evaluate.card import model_card
 from burnish.models.source import BaseModel
 from burnish.records.dataset import Dataset
-from burnish.records.deployment import Bundle
+from burnish.records.deployment import Bundle, Deployment
 from burnish.records.example import Example
 from burnish.records.run import Run
 from burnish.records.task import Task
+from burnish.store.ledger import open_ledger
 from burnish.store.workspace import Workspace
 
 GOLDEN_ROWS = 16
+
+
+def shadow_passed(
+    task: Task,
+    workspace: Workspace,
+    *,
+    proof: Proof,
+    dataset: Dataset,
+    test: Sequence[Example],
+    run: Run | None,
+    base: BaseModel,
+    max_tokens: int,
+    by: str,
+    now: Callable[[], str],
+    announce: Callable[[str], None],
+) -> dict[str, Deployment]:
+    """Bundle every reported candidate that passed its gates and put it in shadow, by candidate name.
+
+    A version made on this very evidence is taken as it is.
+    """
+    shadows: dict[str, Deployment] = {}
+    # the recommended one comes first in the reports and last here, so that it is the newest in shadow
+    for name, report in reversed(list(proof.reports.items())):
+        deployable = name not in BASELINES or BASELINES[name].DEPLOYABLE
+        if report.verdict != "passed" or not deployable:
+            continue
+        made = find_reported(workspace, task.name, report_id=report.id)
+        if made is not None:
+            shadows[name] = made
+            continue
+        announce(f"bundle: {proof.tried[name].candidate.title}")
+        bundle = bundle_candidate(
+            task,
+            name,
+            proof=proof,
+            dataset=dataset,
+            test=test,
+            run=run,
+            base=base,
+            max_tokens=max_tokens,
+            workspace=workspace,
+            at=now(),
+        )
+        with open_ledger(workspace.ledger_path) as ledger:
+            shadows[name] = promote(
+                ledger, bundle, by=by, because=proof.decision.sentence, at=now(), stage="shadow"
+            )
+    return shadows
 
 
 def bundle_candidate(

@@ -51,6 +51,24 @@ def find_version(workspace: Workspace, task_name: str, *, version: str | None) -
     )
 
 
+def named_or_live(workspace: Workspace, task_name: str, *, version: str | None) -> Deployment:
+    """The version of that name, or without one the live version.
+
+    Raises: nothing-live, version-unknown.
+    """
+    if version is not None:
+        return find_version(workspace, task_name, version=version)
+    found = find_live(workspace, task_name)
+    if found is None:
+        raise fail(
+            "nothing-live",
+            f"no version of {task_name} is live",
+            expected="a promoted version",
+            fix="burnish promote, or name one: --version",
+        )
+    return found
+
+
 def find_live(workspace: Workspace, task_name: str) -> Deployment | None:
     """The version that should be answering; None before the first promotion."""
     with open_ledger(workspace.ledger_path) as ledger:
@@ -73,16 +91,6 @@ def open_version(workspace: Workspace, task_name: str, *, version: str | None) -
 
     Raises: nothing-live, version-unknown, and the codes of open_bundle.
     """
-    if version is None:
-        found = find_live(workspace, task_name)
-        if found is None:
-            raise fail(
-                "nothing-live",
-                f"no version of {task_name} is live",
-                expected="a promoted version",
-                fix="burnish promote, or name one: --version",
-            )
-    else:
-        found = find_version(workspace, task_name, version=version)
+    found = named_or_live(workspace, task_name, version=version)
     folder = workspace.bundles / found.bundle_id
     return OpenVersion(found, open_bundle(folder, bundle_id=found.bundle_id))

@@ -95,16 +95,10 @@ def calibrate(
     """
     bin_RC, edges = _bins(scored)
     gaps_RN = _gaps(scored, bin_RC, len(edges) - 1)
-    answers = scored.probabilities_RL.shape[1] if scored.objective == "sigmoid" else 1
-
-    def ece(sums_N: FloatArray, rows: FloatArray) -> FloatArray:
-        return np.abs(sums_N).sum(axis=-1) / (rows * answers)
 
     def mean(sums_S: FloatArray, rows: FloatArray) -> FloatArray:
         return sums_S[..., 0] / rows
 
-    before_RC, before_edges = _bins(before)
-    before_gaps_RN = _gaps(before, before_RC, len(before_edges) - 1)
     found = {
         name: bootstrap(terms, value, seed=seed, groups_R=scored.groups_R, resamples=resamples)
         for name, terms, value in (("ece", gaps_RN, ece), ("brier", _squares(scored), mean))
@@ -124,9 +118,20 @@ def calibrate(
         temperature=temperature,
         ece=measures["ece"],
         brier=measures["brier"],
-        ece_before=float(ece(before_gaps_RN.sum(axis=0), np.asarray(float(len(before))))),
+        ece_before=float(ece(ece_terms(before).sum(axis=0), np.asarray(float(len(before))))),
         bins=_bars(scored, bin_RC, edges),
     )
+
+
+def ece_terms(scored: Scored) -> FloatArray:
+    """What `ece` sums: each row's confidence minus rightness in the column of its bin. Shape (R, N)."""
+    bin_RC, edges = _bins(scored)
+    return _gaps(scored, bin_RC, len(edges) - 1)
+
+
+def ece(sums_N: FloatArray, rows: FloatArray) -> FloatArray:
+    """The expected calibration error from summed `ece_terms` and the number of rows."""
+    return np.abs(sums_N).sum(axis=-1) / rows
 
 
 def confidence(scored: Scored) -> tuple[FloatArray, FloatArray]:
@@ -151,11 +156,11 @@ def _bins(scored: Scored) -> tuple[IntArray, FloatArray]:
 
 
 def _gaps(scored: Scored, bin_RC: IntArray, bins: int) -> FloatArray:
-    """Confidence minus rightness of each row's answers, in the column of their bin: shape (R, N)."""
+    """Confidence minus rightness, averaged over a row's answers, in the column of their bin: shape (R, N)."""
     sure_RC, right_RC = confidence(scored)
     gaps_RN = np.zeros((len(scored), bins))
     rows_RC = np.broadcast_to(np.arange(len(scored))[:, None], bin_RC.shape)
-    np.add.at(gaps_RN, (rows_RC, bin_RC), sure_RC - right_RC)
+    np.add.at(gaps_RN, (rows_RC, bin_RC), (sure_RC - right_RC) / bin_RC.shape[1])
     return gaps_RN
 
 

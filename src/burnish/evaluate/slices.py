@@ -42,7 +42,7 @@ def slices(
     better = metric_of(metric).higher_is_better
     found = []
     for column in columns:
-        for value, rows in _rows_by_value(examples, column):
+        for value, rows in rows_by_value(examples, column):
             measured = measure(metric, part(scored, rows), seed=seed, resamples=resamples)
             low, high = measured.low, measured.high
             apart = (
@@ -105,7 +105,8 @@ def _cell(example: Example, column: str) -> str | None:
     return example.inputs.get(column)
 
 
-def _rows_by_value(examples: Sequence[Example], column: str) -> list[tuple[str, IntArray]]:
+def rows_by_value(examples: Sequence[Example], column: str) -> list[tuple[str, IntArray]]:
+    """Where the rows of each value of a column stand, for values with at least 10 rows, most rows first."""
     places: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         cell = _cell(example, column)

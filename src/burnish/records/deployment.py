@@ -63,7 +63,8 @@ class Deployment(Record):
 
 class Prediction(Record):
     """One answer. `confidence` is the calibrated probability of `label` (multilabel: of the least sure
-    yes/no); `scores` has one probability per label of the task.
+    yes/no); `scores` has one probability per label of the task. `audit` marks one drawn at random for people to
+    check. `inputs` are None when only their hash is kept, or when their time has run out.
     """
 
     id: str
@@ -75,4 +76,24 @@ class Prediction(Record):
     scores: dict[str, float]
     dropped_characters: int = 0
     latency_ms: float
+    audit: bool = False
+    at: str
+
+
+class Feedback(Record):
+    """What a person said about one prediction: the right labels, or only that it was right or wrong.
+
+    `labels` are None when only `right` was said; with labels, `right` says whether they are the prediction's.
+    `chosen` is "random" when the prediction had been drawn for an audit, else "disputed": people report what
+    strikes them, and rows chosen so may only be trained on. `inputs` is the text again, needed when the journal
+    keeps only hashes. The same person saying the same again is the same feedback: `id` is the content's.
+    """
+
+    id: str
+    prediction_id: str
+    right: bool
+    labels: tuple[str, ...] | None
+    by: str
+    chosen: Literal["random", "disputed"]
+    inputs: dict[str, str] | None = None
     at: str

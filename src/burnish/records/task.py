@@ -53,11 +53,63 @@ class DataFiles(Record):
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5)
 
 
+class Monitor(Record):
+    """How a deployed model is watched.
+
+    Windows are cut from the journal in the order of the answers, `window_rows` each, and each is tested once.
+    `alpha` is the chance that a window without any drift raises a look, over all signals together.
+    `embedded_rows` of a window (a random sample) go through the base model. `latency_p95_ms` and
+    `error_fraction` are promises of your own: a look when surely broken. `webhook` is an http(s) address
+    that hears of looks and acts.
+    """
+
+    window_rows: int = Field(default=500, ge=50, le=1_000_000)
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    embedded_rows: int = Field(default=500, ge=50, le=10_000)
+    latency_p95_ms: float | None = Field(default=None, gt=0)
+    error_fraction: float | None = Field(default=None, ge=0, lt=1)
+    webhook: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+
+
+class Retrain(Record):
+    """When a model is trained again, what the new one must keep, and who may promote it.
+
+    `schedule` is a cron line of five fields in UTC; `on_signals` names signals whose level starts a retraining;
+    `on_labels` so many new labels do. Nothing starts within `cooldown_hours` of the last start, nor once
+    `budget_minutes` of training were spent within 30 days.
+    The margins say how much worse than the live model a candidate may be: the share of right rows in any slice,
+    the calibration error, the milliseconds a row (as a ratio). With `promote = "policy"` a candidate that passed its
+    gates is promoted after `shadow_rows` silent answers; `rollback_on` names signals that take the live version back:
+    the audits when they say act, a promise (latency, errors) when it is surely broken.
+    """
+
+    start: Literal["base", "live"] = "base"
+    schedule: str | None = None
+    on_signals: tuple[str, ...] = ()
+    on_labels: int | None = Field(default=None, ge=1)
+    cooldown_hours: float = Field(default=24.0, ge=0)
+    budget_minutes: float | None = Field(default=None, gt=0)
+    slice_margin: float = Field(default=0.05, ge=0, le=1)
+    calibration_margin: float = Field(default=0.02, ge=0, le=1)
+    latency_ratio: float = Field(default=1.5, gt=0)
+    promote: Literal["person", "policy"] = "person"
+    shadow_rows: int = Field(default=200, ge=0)
+    rollback_on: tuple[str, ...] = ()
+
+
+# What happens around a model, not what counts as right: changing it makes no other task.
+_AROUND = frozenset({"data", "audit", "keep_days", "redact", "monitor", "retrain"})
+Redaction = Literal["email", "phone", "card", "iban", "ip"]
+
+
 class Task(Record):
     """What counts as right for one job.
 
     `labels` are in order for `sentiment` (worst first). `inputs` are the text columns, rendered in
-    this order. `separator` splits several labels in one cell (`multilabel`).
+    this order. `separator` splits several labels in one cell (`multilabel`). Answers with a confidence
+    under `abstain_below` are marked as abstained. `audit` is the share of predictions, drawn at random, that
+    people are asked to check. Of every request the journal keeps the text for `keep_days`, or only its
+    hash, and never what `redact` names.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -71,13 +123,19 @@ class Task(Record):
     primary_metric: str
     gates: tuple[Gate, ...] = ()
     slices: tuple[str, ...] = ()
+    abstain_below: float | None = Field(default=None, gt=0, lt=1)
+    audit: float = Field(default=0.0, ge=0, le=1)
     keep_inputs: Literal["full", "hash"] = "full"
+    keep_days: int = Field(default=30, ge=1)
+    redact: tuple[Redaction, ...] = ("email", "phone", "card", "iban", "ip")
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
     data: DataFiles | None = None
 
     @property
     def id(self) -> str:
-        """Content hash of everything that decides what is right; the file list does not."""
-        return content_id(self.model_dump(mode="json", exclude={"data"}))
+        """Content hash of everything that decides what is right; files, monitoring and policies do not."""
+        return content_id(self.model_dump(mode="json", exclude=set(_AROUND)))
 
     @property
     def label_names(self) -> tuple[str, ...]:

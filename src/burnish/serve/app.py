@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from burnish.deploy.feedback import Said, Taken, give_feedback
 from burnish.errors import BurnishError, Problem, fail, nearest
-from burnish.records.deployment import Deployment, Prediction
+from burnish.records.deployment import Deployment
 from burnish.serve.auth import App, Guard
 from burnish.serve.body import (
     ModelFacts,
@@ -28,14 +30,23 @@ from burnish.serve.body import (
     reply_of,
     rows_of,
 )
+from burnish.serve.feedback import (
+    FeedbackReply,
+    FeedbackRequest,
+    FeedbackRow,
+    feedback_reply,
+    read_feedback,
+)
 from burnish.serve.listen import bind, listen
 from burnish.serve.live import Answering, Live
 from burnish.serve.metrics import CONTENT_TYPE, Metrics
 from burnish.serve.problems import MEDIA_TYPE, STATUS, problem_body, public
-from burnish.serve.queue import Queue, QueueFull
+from burnish.serve.queue import Answers, Queue, QueueFull, disk_refused
 from burnish.serve.settings import ServeSettings
+from burnish.serve.silent import Silent
 from burnish.serve.token import read_token
-from burnish.store.ledger import close_ledger, open_ledger
+from burnish.serve.upkeep import Upkeep
+from burnish.store.ledger import Ledger, close_ledger, open_ledger
 from burnish.store.workspace import Workspace, lock
 
 _JSON = "application/json"
@@ -47,9 +58,11 @@ class Serving:
     """What the routes share."""
 
     settings: ServeSettings
+    ledger: Ledger
     live: Live
     queue: Queue
     metrics: Metrics
+    feedback_turn: threading.Lock
 
 
 def serve(settings: ServeSettings, *, announce: Callable[[str], None] = lambda line: None) -> None:
@@ -84,20 +97,37 @@ def make_app(settings: ServeSettings) -> App:
     """
     ledger = open_ledger(settings.workspace.ledger_path)
     metrics = Metrics()
+    live = Live(settings, ledger, metrics=metrics)
+    chance = secrets.SystemRandom()
+    queue = Queue(settings, ledger, metrics=metrics, now=_now, draw=chance.random)
+    silent = Silent(
+        live,
+        ledger,
+        metrics=metrics,
+        busy=lambda: queue.busy,
+        now=_now,
+        rows=settings.silent_rows,
+    )
+    queue.answered = silent.offer
+    upkeep = Upkeep(settings, ledger, metrics=metrics, now=_now)
     serving = Serving(
         settings=settings,
-        live=Live(settings, ledger, metrics=metrics),
-        queue=Queue(settings, ledger, metrics=metrics, now=_now),
+        ledger=ledger,
+        live=live,
+        queue=queue,
         metrics=metrics,
+        feedback_turn=threading.Lock(),
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        serving.live.start()
+        live.start()
+        silent.start()
+        upkeep.start()
         yield
         # in threads, so that the answers of the last batch still reach their requests
-        await asyncio.to_thread(serving.queue.stop)
-        await asyncio.to_thread(serving.live.stop)
+        for part in (queue, silent, live, upkeep):
+            await asyncio.to_thread(part.stop)
         close_ledger(ledger)
 
     api = FastAPI(
@@ -115,7 +145,12 @@ def make_app(settings: ServeSettings) -> App:
     api.add_exception_handler(BurnishError, _on_error)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(Exception, _on_error)
-    return Guard(api, settings, fresh_id=_fresh_id, observe=metrics.reply)
+
+    def observe(route: str, status: int, seconds: float) -> None:
+        metrics.reply(route, status, seconds)
+        upkeep.count(route, status)
+
+    return Guard(api, settings, fresh_id=_fresh_id, observe=observe)
 
 
 async def predict_route(request: Request) -> Response:
@@ -126,9 +161,41 @@ async def predict_route(request: Request) -> Response:
     _check_model(asked.model, answering)
     rows = rows_of(asked, answering.task, at_most=serving.settings.request_rows)
     ids = [_fresh_id() for _ in rows]
-    predictions = await _unless_left(request, serving.queue.ask(answering, rows, ids=ids))
-    reply = reply_of(predictions, task=answering.task, version=answering.deployment.version)
+    answers = await _unless_left(request, serving.queue.ask(answering, rows, ids=ids))
+    reply = reply_of(
+        answers.predictions,
+        task=answering.task,
+        version=answering.deployment.version,
+        journalled=answers.journalled,
+    )
     return Response(reply.model_dump_json(), media_type=_JSON)
+
+
+async def feedback_route(request: Request) -> Response:
+    """Record what people say about predictions: all of it, or none. It is on the disk when the reply goes."""
+    serving = _serving(request)
+    said = read_feedback(await request.body(), at_most=serving.settings.request_rows)
+    taken = await asyncio.to_thread(_take, serving, said)
+    return Response(feedback_reply(taken).model_dump_json(), media_type=_JSON)
+
+
+def _take(serving: Serving, said: Sequence[Said]) -> tuple[Taken, ...]:
+    # one at a time: two people who disagree at the same moment must both hear of it
+    with serving.feedback_turn:
+        try:
+            taken = give_feedback(serving.ledger, serving.settings.task, said, at=_now())
+        except BurnishError as error:
+            if not disk_refused(error):
+                raise
+            raise fail(
+                "journal-closed",
+                "the disk takes no feedback now; nothing was recorded",
+                fix="send the same feedback again later: saying it twice does no harm",
+            ) from error
+    for one in taken:
+        if one.new:
+            serving.metrics.feedback(str(one.feedback.right).lower())
+    return taken
 
 
 async def models_route(request: Request) -> Response:
@@ -178,6 +245,13 @@ def _add_routes(api: FastAPI) -> None:
         responses=told,
         openapi_extra={"requestBody": body},
     )(predict_route)
+    said = {"oneOf": [m.model_json_schema() for m in (FeedbackRow, FeedbackRequest)]}
+    api.post(
+        "/v1/feedback",
+        response_model=FeedbackReply,
+        responses=told,
+        openapi_extra={"requestBody": {"required": True, "content": {_JSON: {"schema": said}}}},
+    )(feedback_route)
     common: dict[int | str, dict[str, Any]] = {
         status: told[status] for status in (400, 401, 431, 500)
     }
@@ -221,9 +295,7 @@ def _check_model(name: str | None, answering: Answering) -> None:
         )
 
 
-async def _unless_left(
-    request: Request, work: Coroutine[Any, Any, list[Prediction]]
-) -> list[Prediction]:
+async def _unless_left(request: Request, work: Coroutine[Any, Any, Answers]) -> Answers:
     """The result of `work`, which is dropped when the client goes away before it is there."""
     answer = asyncio.create_task(work)
     left = asyncio.ensure_future(request.receive())

@@ -29,6 +29,7 @@ SCOPES: Mapping[str, Access] = {
     "/healthz": "open",
     "/readyz": "open",
     "/v1/predictions": "client",
+    "/v1/feedback": "client",
     "/v1/models": "client",
     "/metrics": "client",
     "/openapi.json": "client",

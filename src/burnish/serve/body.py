@@ -13,6 +13,7 @@ from burnish.records.record import Record
 from burnish.records.task import Task
 
 Row = str | dict[str, str]
+_EXPECTED = '{"inputs": TEXT, {COLUMN: TEXT} or a list of them, "model": NAME}'
 
 
 class PredictionRequest(Record):
@@ -27,7 +28,8 @@ class PredictionRequest(Record):
 class PredictionAnswer(Record):
     """One answer. `label` is null for tasks with several labels a row; `labels` always has them all.
     `confidence` is the calibrated probability that the answer is right; `dropped_characters` counts
-    what the model could not read at the end of a long text, and `truncated` says that there was any.
+    what the model could not read at the end of a long text, and `truncated` says that there was any. `abstained`
+    marks answers less sure than the task's `abstain_below`: a person should decide.
     """
 
     id: str
@@ -37,13 +39,17 @@ class PredictionAnswer(Record):
     probabilities: dict[str, float]
     truncated: bool
     dropped_characters: int
+    abstained: bool = False
 
 
 class PredictionReply(Record):
-    """The answers in the order of the inputs, all from one version."""
+    """The answers in the order of the inputs, all from one version. `journalled` is false when the disk refused the
+    journal: the answers stand, but no feedback can be given to them.
+    """
 
     model: str
     version: str
+    journalled: bool = True
     predictions: tuple[PredictionAnswer, ...]
 
 
@@ -121,7 +127,7 @@ def read_request(body: bytes) -> PredictionRequest:
     try:
         return PredictionRequest.model_validate_json(body, strict=True)
     except pydantic.ValidationError as error:
-        problems = _problems_of(error)
+        problems = problems_of(error, expected=_EXPECTED)
     raise BurnishError(problems)
 
 
@@ -158,11 +164,14 @@ def rows_of(request: PredictionRequest, task: Task, *, at_most: int) -> list[dic
     return rows
 
 
-def reply_of(predictions: Sequence[Prediction], *, task: Task, version: str) -> PredictionReply:
-    """Journalled predictions as a reply."""
+def reply_of(
+    predictions: Sequence[Prediction], *, task: Task, version: str, journalled: bool
+) -> PredictionReply:
+    """Predictions as a reply."""
     return PredictionReply(
         model=task.name,
         version=version,
+        journalled=journalled,
         predictions=tuple(
             PredictionAnswer(
                 id=p.id,
@@ -172,6 +181,7 @@ def reply_of(predictions: Sequence[Prediction], *, task: Task, version: str) -> 
                 probabilities=p.scores,
                 truncated=p.dropped_characters > 0,
                 dropped_characters=p.dropped_characters,
+                abstained=task.abstain_below is not None and p.confidence < task.abstain_below,
             )
             for p in predictions
         ),
@@ -216,7 +226,8 @@ def _row_problems(row: Mapping[str, str], task: Task, where: str) -> list[Proble
     return problems
 
 
-def _problems_of(error: pydantic.ValidationError) -> tuple[Problem, ...]:
+def problems_of(error: pydantic.ValidationError, *, expected: str) -> tuple[Problem, ...]:
+    """What is wrong with a body, in our words; `expected` is its shape."""
     problems: list[Problem] = []
     for fault in error.errors(include_url=False, include_input=False, include_context=False)[:20]:
         if fault["type"] == "json_invalid":
@@ -234,7 +245,7 @@ def _problems_of(error: pydantic.ValidationError) -> tuple[Problem, ...]:
             code="body-wrong",
             where="".join(f"[{s}]" if isinstance(s, int) else f".{s[:64]}" for s in steps)[1:],
             what=fault["msg"],
-            expected='{"inputs": TEXT, {COLUMN: TEXT} or a list of them, "model": NAME}',
+            expected=expected,
             fix="correct the body",
         )
         if all((p.where, p.code) != (problem.where, problem.code) for p in problems):

@@ -7,6 +7,7 @@ one assignment: a request keeps the model it was accepted for, and the next requ
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -49,10 +50,14 @@ class Check:
 
 
 class Live:
-    """The holder of the version that answers. `current` is None until one is verified."""
+    """The holder of the version that answers. `current` is None until one is verified.
+
+    `candidate` is the newest version in shadow that came after the live one: it may answer in silence.
+    """
 
     def __init__(self, settings: ServeSettings, ledger: Ledger, *, metrics: Metrics) -> None:
         self.current: Answering | None = None
+        self.candidate: Answering | None = None
         self.known: tuple[Deployment, ...] = ()
         self.checks: dict[str, Check] = {}
         self._ledger = ledger
@@ -102,12 +107,19 @@ class Live:
             return
         self._retry_at = 0.0
         self.known = tuple(deployments(self._ledger, self._task_name))
-        for deployment in self.known:
-            if deployment.stage == "live":
-                self._make_live(deployment)
-        for deployment in self.known:
-            if deployment.stage == "shadow" and not self._is_checked(deployment):
+        live = next((one for one in self.known if one.stage == "live"), None)
+        if live is not None:
+            self._make_live(live)
+        waiting = [one for one in self.known if one.stage == "shadow"]
+        after = live.sequence if live is not None else math.inf
+        newest = max(waiting, key=lambda one: one.sequence, default=None)
+        for deployment in waiting:
+            if deployment is newest and deployment.sequence > after:
+                self._make_candidate(deployment)
+            elif not self._is_checked(deployment):
                 self._open(deployment)
+        if newest is None or newest.sequence <= after:
+            self.candidate = None
         self._seen = now
         self._metrics.sequence(now)
 
@@ -117,13 +129,28 @@ class Live:
             # live again (or still) under the same bytes: nothing to load
             self.current = Answering(deployment, current.task, current.fitted)
             return
-        opened = self._open(deployment)
-        if opened is None:
-            self._retry_at = time.monotonic() + self._retry_seconds
-            return
-        self.current = Answering(deployment, opened.task, opened.fitted)
+        ready = self.candidate
+        if ready is not None and ready.deployment.bundle_id == deployment.bundle_id:
+            # verified when it went into shadow, and in memory since
+            self.current, self.candidate = Answering(deployment, ready.task, ready.fitted), None
+        else:
+            opened = self._open(deployment)
+            if opened is None:
+                self._retry_at = time.monotonic() + self._retry_seconds
+                return
+            self.current = Answering(deployment, opened.task, opened.fitted)
         self._metrics.live(deployment)
         _log.info("%s answers now (bundle %s)", deployment.version, deployment.bundle_id)
+
+    def _make_candidate(self, deployment: Deployment) -> None:
+        held = self.candidate
+        if held is not None and held.deployment.bundle_id == deployment.bundle_id:
+            return
+        self.candidate = None
+        opened = self._open(deployment)
+        if opened is not None:
+            self.candidate = Answering(deployment, opened.task, opened.fitted)
+            _log.info("%s answers in silence now", deployment.version)
 
     def _open(self, deployment: Deployment) -> Opened | None:
         """Verify a candidate; None, with the reasons kept, counted and logged, when it may not answer."""

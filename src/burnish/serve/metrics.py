@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 from burnish.records.deployment import Deployment, Prediction
+from burnish.records.signal import LEVELS, Watched
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -63,6 +64,37 @@ class Metrics:
         self._sequence = Gauge(
             "burnish_ledger_sequence", "Last event of the ledger followed.", registry=registry
         )
+        self._silent = Counter(
+            "burnish_silent_predictions_total",
+            "Rows a candidate in shadow answered in silence.",
+            ["version"],
+            registry=registry,
+        )
+        self._passed_by = Counter(
+            "burnish_silent_passed_by_total",
+            "Rows the candidate did not get to because too many waited.",
+            registry=registry,
+        )
+        self._unjournalled = Counter(
+            "burnish_unjournalled_total",
+            "Rows answered although the disk refused the journal.",
+            registry=registry,
+        )
+        self._feedback = Counter(
+            "burnish_feedback_total", "Pieces of feedback recorded.", ["right"], registry=registry
+        )
+        self._signal_value = Gauge(
+            "burnish_signal_value",
+            "Value of a signal in the newest watched window.",
+            ["version", "signal"],
+            registry=registry,
+        )
+        self._signal_level = Gauge(
+            "burnish_signal_level",
+            "0 quiet, 1 look, 2 act: of a signal in the newest watched window.",
+            ["version", "signal"],
+            registry=registry,
+        )
         self._refused = Counter(
             "burnish_candidates_refused_total",
             "Bundles that were promoted and failed verification here.",
@@ -99,6 +131,32 @@ class Metrics:
     def refused(self, code: str) -> None:
         """A candidate failed verification."""
         self._refused.labels(code).inc()
+
+    def silent(self, version: str, rows: int) -> None:
+        """A candidate answered rows in silence."""
+        self._silent.labels(version).inc(rows)
+
+    def passed_by(self) -> None:
+        """A row was not offered to the candidate."""
+        self._passed_by.inc()
+
+    def unjournalled(self, rows: int) -> None:
+        """Rows were answered and could not be journalled."""
+        self._unjournalled.inc(rows)
+
+    def feedback(self, right: str) -> None:
+        """Feedback was recorded; `right` is "true" or "false"."""
+        self._feedback.labels(right).inc()
+
+    def watched(self, window: Watched) -> None:
+        """A newer window was judged."""
+        self._signal_value.clear()
+        self._signal_level.clear()
+        for signal in window.signals:
+            if signal.value is not None:
+                self._signal_value.labels(window.version, signal.name).set(signal.value)
+            level = LEVELS.index(signal.level)
+            self._signal_level.labels(window.version, signal.name).set(level)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -14,12 +14,13 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from burnish.data.redact import redact
 from burnish.errors import BurnishError, Problem, fail
 from burnish.evaluate.predict import Predicted, predict
 from burnish.records.deployment import Prediction
@@ -28,18 +29,32 @@ from burnish.records.label import label_names
 from burnish.serve.live import Answering
 from burnish.serve.metrics import Metrics
 from burnish.serve.settings import ServeSettings
-from burnish.store.ledger import Ledger, journal
+from burnish.store.journal import journal
+from burnish.store.ledger import Ledger
 
 _log = logging.getLogger("burnish.serve")
 
 # Weight of the newest batch in the running seconds per row, which Retry-After is told from.
 _NEWEST = 0.2
+_TELL_SECONDS = 60.0
 
 
 class QueueFull(BurnishError):
     """No room; `retry_after_seconds` is how long the rows that wait will take."""
 
     retry_after_seconds: int = 1
+
+
+# What a disk says when it takes no more; the answers themselves are sound.
+_DISK_CODES = frozenset({"disk-full", "not-writable", "write-failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one request gets. `journalled` is False when the disk refused the journal."""
+
+    predictions: Sequence[Prediction]
+    journalled: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +69,7 @@ class Ask:
     ids: Sequence[str]
     accepted: float
     deadline: float
-    answer: asyncio.Future[list[Prediction]]
+    answer: asyncio.Future[Answers]
     characters: int = field(init=False)
     bucket: int = field(init=False)
     gone: bool = False
@@ -67,7 +82,12 @@ class Ask:
 
 
 class Queue:
-    """Asks in, journalled predictions out. `now` tells the time for the journal (ISO, UTC)."""
+    """Asks in, journalled predictions out. `now` tells the time for the journal (ISO, UTC), `draw` gives a
+    number in [0, 1) that decides about an audit, `answered` hears of every row that was answered.
+
+    When the disk refuses the journal the answers still go out, each saying so: service is worth more than its record,
+    and what was acknowledged as journalled stays on the disk.
+    """
 
     def __init__(
         self,
@@ -76,11 +96,15 @@ class Queue:
         *,
         metrics: Metrics,
         now: Callable[[], str],
+        draw: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._metrics = metrics
         self._now = now
+        self._draw = draw
+        self.answered: Callable[[Sequence[str], Sequence[Mapping[str, str]]], None] = _ignore
+        self._told_seconds = -_TELL_SECONDS
         self._lock = threading.Lock()
         self._waiting: deque[Ask] = deque()
         self._rows = 0
@@ -94,14 +118,14 @@ class Queue:
 
     async def ask(
         self, answering: Answering, rows: Sequence[dict[str, str]], *, ids: Sequence[str]
-    ) -> list[Prediction]:
-        """The predictions of one request, all by `answering`. A cancelled ask takes its rows with it.
+    ) -> Answers:
+        """The answers to one request, all by `answering`. A cancelled ask takes its rows with it.
 
         Raises: queue-full (QueueFull), deadline-passed, stopping; whatever the model or journal raised.
         """
         started = time.perf_counter()
         deadline = started + self._settings.deadline_seconds
-        answer: asyncio.Future[list[Prediction]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         ask = Ask(answering, rows, ids, started, deadline, answer)
         self._accept(ask)
         try:
@@ -116,6 +140,11 @@ class Queue:
             ) from error
         finally:
             self._drop(ask)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model works or anybody waits for it."""
+        return self._working
 
     def stop(self) -> None:
         """Refuse new asks, answer those that wait, then return."""
@@ -227,7 +256,7 @@ class Queue:
             (
                 ask,
                 [
-                    _prediction(ask, n, next(answers), at=at, ended=ended)
+                    self._prediction(ask, n, next(answers), at=at, ended=ended)
                     for n in range(len(ask.rows))
                 ],
             )
@@ -241,8 +270,15 @@ class Queue:
     def _publish(self, results: Sequence[tuple[Ask, list[Prediction]]], started: float) -> None:
         """Journal a batch, then let its replies go."""
         predictions = [prediction for _, given in results for prediction in given]
+        journalled = True
         try:
             journal(self._ledger, predictions)
+        except BurnishError as error:
+            if not disk_refused(error):
+                _deliver([(ask, error) for ask, _ in results])
+                raise
+            journalled = False
+            self._refused(error, len(predictions))
         except BaseException as error:
             _deliver([(ask, error) for ask, _ in results])
             raise
@@ -250,7 +286,45 @@ class Queue:
         newest = seconds / len(predictions)
         self._seconds_per_row += _NEWEST * (newest - self._seconds_per_row)
         self._metrics.batch(predictions, seconds=seconds)
-        _deliver(results)
+        _deliver([(ask, Answers(given, journalled)) for ask, given in results])
+        if journalled:
+            self.answered(
+                [prediction.id for prediction in predictions],
+                [row for ask, _ in results for row in ask.rows],
+            )
+
+    def _refused(self, error: BurnishError, rows: int) -> None:
+        self._metrics.unjournalled(rows)
+        now = time.monotonic()
+        # said once a minute: a full disk must not fill with its own log
+        if now - self._told_seconds >= _TELL_SECONDS:
+            self._told_seconds = now
+            _log.error("answers go out without the journal\n%s", error)
+
+    def _prediction(
+        self, ask: Ask, place: int, predicted: Predicted, *, at: str, ended: float
+    ) -> Prediction:
+        task, row = ask.answering.task, ask.rows[place]
+        if not np.isfinite(predicted.probabilities_L).all():
+            raise fail("answer-not-finite", "the model gave a probability that is no number")
+        kept = None
+        # the stricter of task.toml and the version's own task
+        if "hash" not in (task.keep_inputs, self._settings.task.keep_inputs):
+            kinds = self._settings.task.redact
+            kept = {name: redact(text, kinds).text for name, text in row.items()}
+        return Prediction(
+            id=ask.ids[place],
+            version=ask.answering.deployment.version,
+            input_id=input_id(row),
+            inputs=kept,
+            labels=label_names(predicted.answer.label),
+            confidence=float(predicted.answer.confidence),
+            scores=dict(zip(task.label_names, map(float, predicted.probabilities_L), strict=True)),
+            dropped_characters=predicted.encoding.dropped_characters,
+            latency_ms=(ended - ask.accepted) * 1000,
+            audit=self._draw() < self._settings.task.audit,
+            at=at,
+        )
 
 
 def _logged(work: Future[None], what: str) -> bool:
@@ -261,32 +335,22 @@ def _logged(work: Future[None], what: str) -> bool:
     return error is not None
 
 
-def _prediction(ask: Ask, place: int, predicted: Predicted, *, at: str, ended: float) -> Prediction:
-    task = ask.answering.task
-    row = ask.rows[place]
-    if not np.isfinite(predicted.probabilities_L).all():
-        raise fail("answer-not-finite", "the model gave a probability that is no number")
-    return Prediction(
-        id=ask.ids[place],
-        version=ask.answering.deployment.version,
-        input_id=input_id(row),
-        inputs=row if task.keep_inputs == "full" else None,
-        labels=label_names(predicted.answer.label),
-        confidence=float(predicted.answer.confidence),
-        scores=dict(zip(task.label_names, map(float, predicted.probabilities_L), strict=True)),
-        dropped_characters=predicted.encoding.dropped_characters,
-        latency_ms=(ended - ask.accepted) * 1000,
-        at=at,
-    )
+def disk_refused(error: BurnishError) -> bool:
+    """Whether nothing is wrong but the disk, which takes no more."""
+    return {problem.code for problem in error.problems} <= _DISK_CODES
 
 
-def _deliver(results: Sequence[tuple[Ask, list[Prediction] | BaseException]]) -> None:
+def _ignore(ids: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    """Nobody listens."""
+
+
+def _deliver(results: Sequence[tuple[Ask, Answers | BaseException]]) -> None:
     """Hand results to the event loop that waits for them, in one call."""
     loop = results[0][0].answer.get_loop()
     loop.call_soon_threadsafe(_settle, results)
 
 
-def _settle(results: Sequence[tuple[Ask, list[Prediction] | BaseException]]) -> None:
+def _settle(results: Sequence[tuple[Ask, Answers | BaseException]]) -> None:
     for ask, result in results:
         if ask.answer.done():
             continue

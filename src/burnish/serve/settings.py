@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from burnish.records.task import Task
 from burnish.store.workspace import Workspace
 
 
@@ -11,16 +12,21 @@ from burnish.store.workspace import Workspace
 class ServeSettings:
     """Everything a server needs to know; nothing is read from the environment.
 
+    `task` is that of task.toml: it says what the journal keeps and what is audited. What a version answers is
+    its bundle's own task.
+
     `token` is what clients send as "Authorization: Bearer TOKEN". `hosts` are the names a client may
     call the server by, beside `host` itself and the loopback names.
 
     Units: *_seconds, *_bytes, *_rows and *_characters (of text, before tokenisation). `body_seconds`
     and `head_seconds` bound how long a client may take to send; `deadline_seconds` how long an
     accepted request may wait and be computed; `drain_seconds` how long SIGTERM waits for them.
+    `replies_seconds` lie between two rows of counted replies, `forget_seconds` between two looks for
+    texts older than the task's `keep_days`.
     """
 
     workspace: Workspace
-    task_name: str
+    task: Task
     token: str
     host: str = "127.0.0.1"
     port: int = 8000
@@ -40,3 +46,12 @@ class ServeSettings:
     batch_characters: int = 64 << 10
     poll_seconds: float = 0.2
     retry_seconds: float = 30.0
+    # Rows that may wait for the candidate in shadow.
+    silent_rows: int = 4096
+    replies_seconds: float = 10.0
+    forget_seconds: float = 3600.0
+
+    @property
+    def task_name(self) -> str:
+        """The task's name, under which its live version answers."""
+        return self.task.name

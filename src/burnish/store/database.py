@@ -8,6 +8,8 @@ than its busy loop.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The newest revision in migrations/versions; a test keeps it so. With it the usual start is one
 # SELECT and does not import alembic.
-HEAD = "0001"
+HEAD = "0002"
 BUSY_SECONDS = 30.0
 # SQLite calls a disk too full to grow its shared index an input/output error.
 _LOW_BYTES = 64 << 10
@@ -53,6 +55,7 @@ _PRAGMAS = (
     "foreign_keys = ON",
     "trusted_schema = OFF",
     "cell_size_check = ON",
+    "secure_delete = ON",  # what is erased is overwritten
 )
 
 
@@ -64,11 +67,7 @@ def connect(path: Path) -> Engine:
     from sqlalchemy import URL, create_engine, event
 
     make_folder(path.parent)
-    try:
-        # SQLite gives its -wal and -shm files the mode of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    except OSError as error:
-        raise told(error, path) from error
+    _make_file(path)
     engine = create_engine(
         URL.create("sqlite+pysqlite", database=str(path)),
         # isolation_level None: the BEGIN below is the only one, so DDL rolls back too.
@@ -86,6 +85,24 @@ def connect(path: Path) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def _make_file(path: Path) -> None:
+    """An empty file of mode 0600 where there is none; SQLite gives its -wal and -shm files the same mode.
+
+    A file that is there is never opened here: closing a descriptor of it would drop the POSIX locks by which this
+    process's own connections tell others that they are there, and the next process to close would take the
+    write-ahead log away under them.
+    """
+    try:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        if not path.exists():
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.close(os.open(path, flags, 0o600))
+    except OSError as error:
+        raise told(error, path) from error
 
 
 @contextmanager
@@ -108,6 +125,17 @@ def writing(engine: Engine, path: Path, *, needs_bytes: int = 0) -> Iterator[Con
         connection.begin(),
     ):
         yield connection
+
+
+def fold(engine: Engine, path: Path) -> None:
+    """Fold the write-ahead log into the file and empty it, so that nothing erased is left there."""
+    with telling(path), _turn(path):
+        # not through SQLAlchemy, which begins a transaction: none may be open
+        raw = engine.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        finally:
+            raw.close()
 
 
 def close(engine: Engine, path: Path) -> None:

@@ -63,6 +63,16 @@ class Workspace:
         return self.state / "reports"
 
     @property
+    def references(self) -> Path:
+        """What each watched bundle answered on its test rows, computed once."""
+        return self.state / "references"
+
+    @property
+    def monitoring(self) -> Path:
+        """One page of signals per version."""
+        return self.state / "monitoring"
+
+    @property
     def bases(self) -> Path:
         """Base models that were fetched."""
         return self.state / "bases"
@@ -189,6 +199,8 @@ def _make_state(workspace: Workspace) -> None:
         workspace.runs,
         workspace.bundles,
         workspace.reports,
+        workspace.references,
+        workspace.monitoring,
         workspace.bases,
         workspace.locks,
     ):

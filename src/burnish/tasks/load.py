@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from burnish.errors import BurnishError, Problem, fail, nearest
-from burnish.records.task import DataFiles, Gate, LabelSpec, Task
-from burnish.tasks.kind import KINDS
+from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Retrain, Task
 from burnish.tasks.lines import Path as KeyPath
 from burnish.tasks.lines import key_lines
 from burnish.tasks.sense import sense_problems
@@ -27,7 +26,10 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "labels": LabelSpec,
     "gates": Gate,
     "data": DataFiles,
+    "monitor": Monitor,
+    "retrain": Retrain,
 }
+_LISTS = ("labels", "gates")
 
 
 def load_task(path: Path) -> Task:
@@ -187,8 +189,9 @@ def _known(loc: KeyPath) -> list[str]:
 def _translated(item: ErrorDetails) -> Problem:
     loc, value = item["loc"], item["input"]
     key = str(loc[-1]) if isinstance(loc[-1], str) else f"{loc[-2]}, item {int(loc[-1]) + 1}"
-    owner = {"labels": "[[labels]]", "gates": "[[gates]]", "data": "[data]"}.get(str(loc[0]), "")
-    inside = f" in {owner}" if owner and len(loc) > 1 else ""
+    section = str(loc[0])
+    owner = f"[[{section}]]" if section in _LISTS else f"[{section}]"
+    inside = f" in {owner}" if section in _MODELS and len(loc) > 1 else ""
     if item["type"] == "extra_forbidden":
         known = _known(loc)
         return Problem(
@@ -205,7 +208,7 @@ def _translated(item: ErrorDetails) -> Problem:
             fix=f"add {_sample(loc)}",
         )
     bare = item["type"] == "string_type" and isinstance(value, int | float)
-    close = nearest(value, list(KINDS)) if loc == ("kind",) and isinstance(value, str) else None
+    close = nearest(value, _choices(item)) if isinstance(value, str) else None
     return Problem(
         code="task-bad-value",
         what=f"found {key} = {_shown(value)}{inside}",
@@ -238,7 +241,31 @@ _SAMPLES: Mapping[str, str] = {
     "gates.margin": "margin = 0.0",
     "gates.sure": "sure = true",
     "slices": 'slices = ["channel"]',
+    "abstain_below": "abstain_below = 0.5",
+    "audit": "audit = 0.01",
     "keep_inputs": 'keep_inputs = "full"',
+    "keep_days": "keep_days = 30",
+    "redact": 'redact = ["email", "phone"]',
+    "monitor": "[monitor] with window_rows = 500",
+    "monitor.window_rows": "window_rows = 500",
+    "monitor.alpha": "alpha = 0.01",
+    "monitor.embedded_rows": "embedded_rows = 500",
+    "monitor.latency_p95_ms": "latency_p95_ms = 200",
+    "monitor.error_fraction": "error_fraction = 0.01",
+    "monitor.webhook": 'webhook = "https://example.com/hook"',
+    "retrain": "[retrain] with on_labels = 200",
+    "retrain.start": 'start = "base"',
+    "retrain.schedule": 'schedule = "0 3 * * 1"',
+    "retrain.on_signals": 'on_signals = ["audited_accuracy"]',
+    "retrain.on_labels": "on_labels = 200",
+    "retrain.cooldown_hours": "cooldown_hours = 24",
+    "retrain.budget_minutes": "budget_minutes = 600",
+    "retrain.slice_margin": "slice_margin = 0.05",
+    "retrain.calibration_margin": "calibration_margin = 0.02",
+    "retrain.latency_ratio": "latency_ratio = 1.5",
+    "retrain.promote": 'promote = "person"',
+    "retrain.shadow_rows": "shadow_rows = 200",
+    "retrain.rollback_on": 'rollback_on = ["audited_accuracy"]',
     "data": '[data] with train = ["tickets.csv"]',
     "data.train": 'train = ["tickets.csv"]',
     "data.validation": 'validation = ["validation.csv"]',
@@ -251,6 +278,8 @@ _TYPES: Mapping[str, str] = {
     "string_type": "text in quotes",
     "tuple_type": "a list in [ ]",
     "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
     "bool_type": "true or false, without quotes",
     "model_type": "a table of keys",
     "string_too_short": "text that is not empty",
@@ -263,15 +292,49 @@ def _sample(loc: KeyPath) -> str:
 
 
 def _wanted(loc: KeyPath, item: ErrorDetails) -> str:
-    if loc == ("kind",):
-        return f"one of: {', '.join(KINDS)}"
-    if loc == ("keep_inputs",):
-        return "one of: full, hash"
-    if loc == ("name",) and item["type"] == "string_pattern_mismatch":
-        return 'at most 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit'
+    if choices := _choices(item):
+        return f"one of: {', '.join(choices)}"
+    if item["type"] == "string_pattern_mismatch":
+        return _PATTERNS[_leaf(loc)]
+    if bounds := _bounds(loc):
+        return bounds
     if item["type"] == "too_short":
         return "at least two labels" if loc == ("labels",) else "at least one column"
     return _TYPES.get(item["type"], item["msg"])
+
+
+_PATTERNS: Mapping[str, str] = {
+    "name": 'at most 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit',
+    "webhook": "an address that begins with http:// or https://",
+}
+_WORDS: Mapping[str, str] = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
+
+
+def _choices(item: ErrorDetails) -> list[str]:
+    """The words that a key with fixed words takes; none for other mistakes."""
+    if item["type"] != "literal_error":
+        return []
+    return re.findall(r"'([^']*)'", str(item.get("ctx", {}).get("expected", "")))
+
+
+def _leaf(loc: KeyPath) -> str:
+    *_, leaf = loc
+    return str(leaf)
+
+
+def _bounds(loc: KeyPath) -> str:
+    """The whole range of a number's key, such as "a number above 0 and below 0.5"; "" for other keys."""
+    model = _MODELS[str(loc[0])] if len(loc) > 1 and loc[0] in _MODELS else Task
+    field = model.model_fields.get(_leaf(loc))
+    if field is None or not field.metadata:
+        return ""
+    limits = [
+        f"{_WORDS[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower()):,g}"
+        for limit in field.metadata
+        if type(limit).__name__ in _WORDS
+    ]
+    whole = "a whole number" if field.annotation in (int, int | None) else "a number"
+    return f"{whole} {' and '.join(limits)}" if limits else ""
 
 
 def _shown(value: object) -> str:

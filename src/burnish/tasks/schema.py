@@ -7,7 +7,7 @@ from typing import Any
 
 from burnish.records.task import Task
 from burnish.tasks.kind import KINDS
-from burnish.tasks.sense import RIVALS
+from burnish.tasks.sense import MAY_ROLL_BACK, RIVALS, SIGNALS
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -29,7 +29,32 @@ NOTES: Mapping[str, str] = {
     "guideline": "How a person decides between labels.",
     "primary_metric": "The number that early stopping, comparison and the verdict look at.",
     "slices": "Columns whose values get a row of their own in the report.",
+    "abstain_below": "Answers with a confidence under this are marked as abstained: a person should decide.",
+    "audit": "Share of the answers, drawn at random, that people are asked to check.",
     "keep_inputs": 'What the server\'s journal keeps of each text: "full", or only its "hash".',
+    "keep_days": "Days after which the journal forgets a text; its hash and its answer stay.",
+    "redact": "What is taken out of a text before it is written to the journal.",
+    "monitor": "How a deployed model is watched.",
+    "monitor.window_rows": "Answers in a window; each window is tested once.",
+    "monitor.alpha": "Chance that a window without any drift raises a look, over all signals together.",
+    "monitor.embedded_rows": "Rows of a window, drawn at random, that go through the base model.",
+    "monitor.latency_p95_ms": "Your promise: 95 of 100 answers take at most so many milliseconds.",
+    "monitor.error_fraction": "Your promise: at most this share of requests fails.",
+    "monitor.webhook": "The address that hears of looks and acts.",
+    "retrain": "When a model is trained again, what the new one must keep, and who may promote it.",
+    "retrain.start": 'Where training starts: at the "base" model, or at the "live" one.',
+    "retrain.schedule": "A cron line in UTC: minute, hour, day, month, weekday (0 is Sunday).",
+    "retrain.on_signals": "Signals whose look or act starts a retraining.",
+    "retrain.on_labels": "So many new labels start a retraining.",
+    "retrain.cooldown_hours": "Nothing starts within these hours after the last start.",
+    "retrain.budget_minutes": "Nothing starts once so many minutes of training were spent within 30 days.",
+    "retrain.slice_margin": "How much lower than the live model's the share of right answers may be in any slice.",
+    "retrain.calibration_margin": "How much higher than the live model's the calibration error may be.",
+    "retrain.latency_ratio": "How many times the live model's milliseconds a row may take.",
+    "retrain.promote": 'Who makes a passed candidate answer: a "person", or this "policy" after its time in shadow.',
+    "retrain.shadow_rows": "Silent answers before the policy promotes.",
+    "retrain.rollback_on": "Signals that take the live version back without asking: an act of the audited accuracy, "
+    "or a promise of your own that is surely broken.",
     "data": "Where the rows are, relative to task.toml.",
     "data.train": "Files to learn from; alone, they are split into train, validation and test.",
     "data.validation": "Files given for validation; honoured as they are.",
@@ -65,6 +90,10 @@ def task_schema() -> dict[str, Any]:
     owners["labels[]"] = definitions["LabelSpec"]["properties"]
     owners["data"] = definitions["DataFiles"]["properties"]
     owners["gates[]"] = definitions["Gate"]["properties"]
+    owners["monitor"] = definitions["Monitor"]["properties"]
+    owners["retrain"] = definitions["Retrain"]["properties"]
+    for section in ("monitor", "retrain"):
+        del schema["properties"][section]["default"]  # its keys have theirs
     for key, note in NOTES.items():
         owner, _, leaf = key.rpartition(".")
         owners[owner][leaf]["description"] = note
@@ -78,6 +107,8 @@ def task_schema() -> dict[str, Any]:
         for name, kind in KINDS.items()
     ]
     definitions["Gate"]["properties"]["than"]["enum"] = list(RIVALS)
+    owners["retrain"]["on_signals"]["items"]["enum"] = list(SIGNALS)
+    owners["retrain"]["rollback_on"]["items"]["enum"] = list(MAY_ROLL_BACK)
     return {"$schema": SCHEMA_DIALECT, **schema}
 
 

@@ -12,11 +12,28 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from burnish.errors import Problem, nearest
+from burnish.tasks.cron import cron_problem
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import Path
 
 # What a gate may compare with: the baselines that always run, and the model that answers now.
 RIVALS = ("majority", "tfidf", "centroid", "knn", "live")
+
+# What watching asks of every window: the monitor's signals by name.
+SIGNALS = (
+    "input_classifier", "input_mmd", "confidence", "label_mix", "abstain_rate", "traffic", "latency",
+    "errors", "estimated_accuracy", "audited_accuracy",
+)  # fmt: skip
+
+# What may take a live version back without asking, and where the key stands without which it has nothing to
+# say, with a sample of it. Drift may not: the version before would meet the same new world. Audited accuracy may,
+# by its act: people found this version's answers wrong. Latency and errors may, where the task promises them and
+# the promise is surely broken: they are counted, not inferred, and it is this version that is slow or fails.
+MAY_ROLL_BACK: Mapping[str, tuple[str, str, str]] = {
+    "audited_accuracy": ("", "audit", "0.01"),
+    "latency": ("monitor", "latency_p95_ms", "200"),
+    "errors": ("monitor", "error_fraction", "0.01"),
+}
 
 # A gate may also look at how honest the probabilities are; nobody trains for these alone.
 CALIBRATION = ("ece", "brier")
@@ -53,6 +70,7 @@ def sense_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
             yield from _metric((*path, "metric"), gate.get("metric"), known)
         yield from _gate(path, gate)
     yield from _files(raw)
+    yield from _around(raw)
 
 
 def _columns(raw: Mapping[str, Any]) -> Iterator[Found]:
@@ -257,11 +275,77 @@ def _files(raw: Mapping[str, Any]) -> Iterator[Found]:
             seen.setdefault(file, split)
 
 
-def _twice(key: str, column: str) -> Problem:
+def _around(raw: Mapping[str, Any]) -> Iterator[Found]:
+    """Watching, retraining and the journal."""
+    seen: set[str] = set()
+    for place, kind in _strings(raw.get("redact")):
+        if kind in seen:
+            yield ("redact", place), _twice("redact", kind, each="kind")
+        seen.add(kind)
+    for section in ("monitor", "retrain"):
+        for key, value in _table(raw.get(section)).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                yield (
+                    (section, key),
+                    Problem(
+                        code="task-bad-value",
+                        what=f"found {key} = {value}",
+                        expected="a finite number",
+                        fix="correct the number, or remove the key",
+                    ),
+                )
+    retrain = _table(raw.get("retrain"))
+    schedule = retrain.get("schedule")
+    if isinstance(schedule, str) and (problem := cron_problem(schedule)):
+        yield ("retrain", "schedule"), problem
+    yield from _signals("on_signals", retrain, known=SIGNALS)
+    yield from _signals("rollback_on", retrain, known=tuple(MAY_ROLL_BACK))
+    for place, name in _strings(retrain.get("rollback_on")):
+        if name not in MAY_ROLL_BACK:
+            continue
+        section, key, sample = MAY_ROLL_BACK[name]
+        owner = _table(raw.get(section)) if section else raw
+        if owner.get(key) not in (None, 0):
+            continue
+        under = f" under [{section}]" if section else ""
+        yield (
+            ("retrain", "rollback_on", place),
+            Problem(
+                code="task-bad-value",
+                what=f'rollback_on names "{name}", which has nothing to say without {key}',
+                expected=f"{key}{under}, so that the policy can act",
+                fix=f"write for example {key} = {sample}{under}",
+            ),
+        )
+
+
+def _signals(key: str, retrain: Mapping[str, Any], *, known: tuple[str, ...]) -> Iterator[Found]:
+    seen: set[str] = set()
+    for place, name in _strings(retrain.get(key)):
+        if name in seen:
+            yield ("retrain", key, place), _twice(key, name, each="signal")
+        elif name not in known:
+            what = f'{key} names "{name}"'
+            if name in SIGNALS:
+                what += ", which may raise a look but cannot take a version back"
+            yield (
+                ("retrain", key, place),
+                Problem(
+                    code="task-bad-value",
+                    what=what,
+                    expected=f"one of: {', '.join(known)}",
+                    fix="name one of these signals",
+                    nearest=nearest(name, known),
+                ),
+            )
+        seen.add(name)
+
+
+def _twice(key: str, column: str, *, each: str = "column") -> Problem:
     return Problem(
         code="task-bad-value",
-        what=f'the column "{column}" stands twice in {key}',
-        expected="each column once",
+        what=f'the {each} "{column}" stands twice in {key}',
+        expected=f"each {each} once",
         fix="remove one of the two",
     )
 
@@ -271,6 +355,10 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
     if not isinstance(value, list):
         return []
     return [item if isinstance(item, Mapping) else {} for item in value]
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _strings(value: object) -> list[tuple[int, str]]:

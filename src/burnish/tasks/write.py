@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 from tomlkit.items import Array, Table
 from tomlkit.toml_document import TOMLDocument
 
+from burnish.records.record import Record
 from burnish.records.task import DataFiles, Gate, LabelSpec, Task
 from burnish.store.durable import write_text
 from burnish.tasks.schema import NOTES
@@ -53,6 +55,10 @@ def task_text(task: Task) -> str:
     if task.data is not None:
         document.add(tomlkit.nl())
         document.add("data", _data(task.data))
+    for section in ("monitor", "retrain"):
+        document.add(tomlkit.nl())
+        _say(document, NOTES[section])
+        _section(document, section, getattr(task, section))
     document.add(tomlkit.nl())
     _say(document, NOTES["labels"])
     if any(label.values for label in task.labels):
@@ -83,9 +89,48 @@ def _optional(document: TOMLDocument, task: Task) -> None:
         document.add(
             "guideline", tomlkit.string(task.guideline, multiline=_on_lines(task.guideline))
         )
-    if task.keep_inputs != "full":
-        _say(document, NOTES["keep_inputs"])
-        document.add("keep_inputs", tomlkit.string(task.keep_inputs))
+    if task.abstain_below is not None:
+        _say(document, NOTES["abstain_below"])
+        document.add("abstain_below", task.abstain_below)
+    _say(document, NOTES["audit"])
+    if task.audit:
+        document.add("audit", task.audit)
+    else:
+        document.add(tomlkit.comment("audit = 0.01"))
+    for name in ("keep_inputs", "keep_days", "redact"):
+        if name in _changed(task):
+            _say(document, NOTES[name])
+            document.add(name, _value(getattr(task, name)))
+
+
+# What a newcomer would want of a section: where looks are told, and new labels becoming a new model.
+_STARTERS = {"monitor": 'webhook = "https://example.com/hook"', "retrain": "on_labels = 200"}
+
+
+def _section(document: TOMLDocument, name: str, values: Record) -> None:
+    """A table of what differs from the defaults; without such, the commented line to start from."""
+    names = _changed(values)
+    if not names:
+        document.add(tomlkit.comment(f"[{name}]"))
+        document.add(tomlkit.comment(_STARTERS[name]))
+        return
+    table = tomlkit.table()
+    for key in names:
+        table.add(key, _value(getattr(values, key)))
+    document.add(name, table)
+
+
+def _changed(values: Record) -> tuple[str, ...]:
+    """The fields whose value is not the default, in the record's order."""
+    fields = type(values).model_fields
+    return tuple(name for name in fields if getattr(values, name) != fields[name].default)
+
+
+def _value(value: object) -> Any:
+    """A plain value as TOML has it, text and lists in the form every writer here uses."""
+    if isinstance(value, str):
+        return tomlkit.string(value)
+    return _strings(value) if isinstance(value, tuple) else value
 
 
 def _on_lines(text: str) -> bool:
@@ -101,10 +146,9 @@ def _data(data: DataFiles) -> Table:
         table.add("validation", _strings(data.validation))
     if data.test:
         table.add("test", _strings(data.test))
-    for name in ("validation_fraction", "test_fraction"):
-        share = getattr(data, name)
-        if share != DataFiles.model_fields[name].default:
-            table.add(name, share)
+    for name in _changed(data):
+        if name.endswith("_fraction"):
+            table.add(name, getattr(data, name))
     return table
 
 

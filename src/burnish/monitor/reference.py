@@ -1,0 +1,134 @@
+"""What a version was measured on: the test rows of its report, answered by its own bundle, embedded by the base.
+
+Computed once for a bundle and kept beside it; texts stay in the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors.numpy import load_file, save_file
+
+from burnish.data.dataset import load_rows
+from burnish.data.redact import redact
+from burnish.deploy.bundle import Opened
+from burnish.encode.render import render
+from burnish.evaluate.predict import predict_encodings
+from burnish.evaluate.scored import scored_from, targets_of
+from burnish.monitor.seen import Reference, Seen
+from burnish.records.encoding import FloatArray
+from burnish.records.example import Example
+from burnish.records.report import Report
+from burnish.records.task import Task
+from burnish.store.durable import new_folder, remove_folder, verify_folder
+from burnish.store.workspace import Workspace
+from burnish.tasks.kind import kind_of
+
+# Enough that the reference's own sampling error is below a window's; more only costs time once.
+_MOST_ROWS = 2000
+_FILE = "reference.safetensors"
+
+Embed = Callable[[Sequence[str]], FloatArray]
+
+
+def reference_of(
+    task: Task,
+    workspace: Workspace,
+    opened: Opened,
+    *,
+    embed: Embed | None,
+    seed: int,
+    announce: Callable[[str], None],
+) -> Reference:
+    """The reference of a verified bundle. `embed` turns texts into unit vectors; without it there are none.
+
+    Texts are redacted as the journal's are, so that a redaction is not taken for drift.
+
+    Raises: dataset-damaged, id-unknown when the dataset is gone, and what the model raises.
+    """
+    rows = _rows_of(opened, workspace, seed=seed)
+    texts = [journal_text(task, row.inputs) for row in rows]
+    arrays = _kept(opened, workspace, rows=len(rows), wants_vectors=embed is not None)
+    if arrays is None:
+        announce(f"measuring the reference of {opened.bundle.task_name} on {len(rows)} test rows")
+        arrays = _computed(opened, rows, texts, embed=embed)
+        _keep(opened, workspace, arrays)
+    own = opened.task
+    scored = scored_from(
+        targets_of(own, rows), arrays["probabilities_RL"], objective=kind_of(own).objective
+    )
+    vectors = arrays.get("vectors_RH")
+    return Reference(
+        seen=Seen(
+            labels=own.label_names,
+            texts=texts,
+            probabilities_RL=arrays["probabilities_RL"],
+            said_RL=scored.said_RL,
+            confidence_R=arrays["confidence_R"],
+            embedded_K=np.arange(len(rows) if vectors is not None else 0),
+            vectors_KH=vectors,
+        ),
+        right_R=scored.right_R,
+        calibrated=_is_calibrated(workspace, opened),
+    )
+
+
+def journal_text(task: Task, inputs: dict[str, str]) -> str:
+    """The text of a row as the journal keeps it: rendered, what the task redacts taken out."""
+    return redact(render(task, inputs), task.redact).text
+
+
+def _rows_of(opened: Opened, workspace: Workspace, *, seed: int) -> list[Example]:
+    rows = load_rows(workspace, opened.bundle.dataset_id)["test"]
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    chosen = np.random.default_rng(seed).choice(len(rows), _MOST_ROWS, replace=False)
+    return [rows[row] for row in sorted(chosen)]
+
+
+def _computed(
+    opened: Opened, rows: Sequence[Example], texts: Sequence[str], *, embed: Embed | None
+) -> dict[str, FloatArray]:
+    # the model answers what it was measured on: the row itself, nothing redacted
+    encodings = opened.fitted.encode([render(opened.task, row.inputs) for row in rows])
+    answers = predict_encodings(opened.fitted, opened.task, encodings)
+    arrays = {
+        "probabilities_RL": np.stack([answer.probabilities_L for answer in answers]),
+        "confidence_R": np.array([answer.answer.confidence for answer in answers]),
+    }
+    if embed is not None:
+        arrays["vectors_RH"] = np.ascontiguousarray(embed(texts), dtype=np.float64)
+    return arrays
+
+
+def _kept(
+    opened: Opened, workspace: Workspace, *, rows: int, wants_vectors: bool
+) -> dict[str, FloatArray] | None:
+    folder = workspace.references / opened.bundle.id
+    if not folder.is_dir():
+        return None
+    if verify_folder(folder):
+        remove_folder(folder)
+        return None
+    arrays = load_file(folder / _FILE)
+    whole = len(arrays["confidence_R"]) == rows and (not wants_vectors or "vectors_RH" in arrays)
+    return arrays if whole else None
+
+
+def _keep(opened: Opened, workspace: Workspace, arrays: dict[str, FloatArray]) -> None:
+    folder = workspace.references / opened.bundle.id
+    if folder.is_dir():
+        remove_folder(folder)
+    with new_folder(folder) as staging:
+        save_file(arrays, staging / _FILE)
+
+
+def _is_calibrated(workspace: Workspace, opened: Opened) -> bool:
+    """Whether the report measured how far the confidence can be believed."""
+    path = workspace.reports / opened.bundle.report_id / "report.json"
+    try:
+        return Report.model_validate_json(path.read_bytes()).calibration is not None
+    except (OSError, ValidationError):
+        return False

@@ -1,0 +1,1 @@
+"""One signal a file; the door is burnish.monitor.signal."""

@@ -1,0 +1,282 @@
+"""Redaction: what is personal goes, everything else stays; in linear time, and once is enough."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from burnish.data.personal import KINDS, find, luhn
+from burnish.data.redact import redact
+
+SAMPLES = settings(max_examples=500, deadline=None, derandomize=True)
+
+# text with one {} where the find stands; what stands there
+EMAILS = [
+    ("Write to {} please", "ana@example.org"),
+    ("<{}>", "ana.maria+shop@mail.example.co.uk"),
+    ("mailto:{}?subject=x", "o'neil@example.com"),
+    ("{}, {}".replace("{}, {}", "{}, thanks"), "jörg.müller@bücher.example"),
+    ("Почта: {}.", "иван@пример.рф"),
+    ("我的邮箱是{}谢谢", "zhang_wei@example.cn"),
+    ("'{}'...More", "x%y@a-b.example"),
+    ("{}", "a@xn--bcher-kva.example"),
+    ("see {}.", "12345678@qq.com"),
+]
+IBANS = [
+    ("IBAN {}.", "DE89 3704 0044 0532 0130 00"),
+    ("pay {} now", "GB29NWBK60161331926819"),
+    ("iban:{}", "fr14 2004 1010 0505 0001 3m02 606"),
+    ("({})", "NO93 8601 1117 947"),
+    ("{},", "MT84MALT011000012345MTLCAST001S"),
+    ("{} 100 EUR", "NL91-ABNA-0417-1643-00"),
+    ("{}", "CH93 0076 2011 6238 5295 7"),
+    ("{}", "BR1800360305000010009795493C1"),
+]
+CARDS = [
+    ("Visa {} 12/27", "4111 1111 1111 1111"),
+    ("{}", "4012888888881881"),
+    ("my card is {}, thanks", "5555-5555-5555-4444"),
+    ("Amex {}", "3782 822463 10005"),
+    ("{}.", "6011111111111117"),
+    ("JCB {}", "3530 1113 3330 0000"),
+    ("Diners {}", "3056 930902 5904"),
+    ("2 {}", "2223 0031 2200 3222"),
+    ("{}", "6200000000000005"),
+]
+IPS = [
+    ("from {} at noon", "10.0.0.7"),
+    ("{}:8080", "192.168.1.254"),
+    ("[{}]", "2001:db8::8a2e:370:7334"),
+    ("{}.", "fe80::1"),
+    ("host {}/64", "2001:db8:0:1::"),
+    ("地址{}是", "203.0.113.9"),
+    ("{}", "::ffff:192.0.2.128"),
+    ("see {}: it hangs", "2001:db8::17"),
+]
+PHONES = [
+    ("Tel. {}", "+49 30 123456"),
+    ("{} anrufen", "+49 (0)30 12 34 567"),
+    ("{}", "030 - 1234567"),
+    ("unter {} erreichbar", "0171/1234567"),
+    ("{}", "+44 20 7946 0958"),
+    ("{}!", "020 7946 0958"),
+    ("{}", "07946 095812"),
+    ("call ({}", "+44 20 7946 0958"),
+    ("{}", "06 12 34 56 78"),
+    ("{}", "06.12.34.56.78"),
+    ("{}", "0612345678"),
+    ("{}", "+33 6 12 34 56 78"),
+    ("{}", "0033 6 12 34 56 78"),
+    ("móvil {}", "612 345 678"),
+    ("Móvil: {}", "612345678"),
+    ("{}", "+34 612 345 678"),
+    ("cellulare {}", "347 123 4567"),
+    ("{}", "+39 06 1234 5678"),
+    ("{}", "(212) 555-0123"),
+    ("{}", "212-555-0123"),
+    ("{}", "1-800-555-0199"),
+    ("{}", "212.555.0123"),
+    ("{}", "+1 212 555 0123"),
+    ("{} ext. 12", "555 123 4567"),
+    ("phone: {}", "555-1234"),
+    ("my number is {}", "2125550123"),
+    ("call me back at {}", "2125550123"),
+    ("{}", "(11) 91234-5678"),
+    ("{}", "+55 11 91234-5678"),
+    ("{}", "8 (916) 123-45-67"),
+    ("тел. {}", "89161234567"),
+    ("{}", "+7 916 123-45-67"),
+    ("{}", "138 1234 5678"),
+    ("我的电话是{}请联系", "13812345678"),
+    ("{}", "+86 138 1234 5678"),
+    ("{}", "03-1234-5678"),
+    ("電話{}", "０９０－１２３４－５６７８"),
+    ("번호는 {}입니다", "010-1234-5678"),
+    ("{}", "+91 98765 43210"),
+    ("mobile no. {}", "98765 43210"),
+    ("{}", "0412 345 678"),
+    ("{}", "+61 412 345 678"),
+    ("{}", "0803 123 4567"),
+    ("{}", "+254 712 345678"),
+    ("هاتف {}", "٠٥٠١٢٣٤٥٦٧"),
+    ("{}", "+966 50 123 4567"),
+    ("{}", "0212 345 67 89"),
+    ("{}", "+48 601 234 567"),
+    ("tel {}", "601 234 567"),
+    ("{}", "+45 12 34 56 78"),
+    ("{}", "+353 85 123 4567"),
+    ("{}", "0475 12 34 56"),
+    ("US line {}", "011 44 20 7946 0958"),
+    ("{} 12.03.2024", "030 1234567"),
+    ("{} order 12345678", "+49 30 1234567"),
+]
+# nothing personal stands here
+PLAIN = [
+    "order 12345678",
+    "Order no. 0612345678 is late",
+    "order number is 0171 1234567",
+    "Bestellnummer: 0301234567",
+    "订单号0212345678",
+    "commande n° 0612345678",
+    "invoice #20240115",
+    "#0612345678",
+    "ISBN 0-306-40615-2",
+    "ISBN 0306406157",
+    "EAN 4006381333931",
+    "0012345678",
+    "article 4711-0815",
+    "1234567890",
+    "1 234 567 890",
+    "12345678901234567890123",
+    "on 01/02/2024 and 2024-01-15 10:30:45",
+    "from 12.03.2024 to 14.03.2024",
+    "open 08:00-17:00, 08.30 - 17.00",
+    "open 08.30-12.30 14.00-18.00",
+    "0.1234567890 and 3.14159265358979",
+    "loss 0.4532015112830366",
+    "1,234,567,890.00 EUR",
+    "$1234567890",
+    "https://example.com/0612345678/item",
+    "file_0612345678.txt and a0612345678",
+    "-0.1277583, 51.5073219",
+    "ratio 16:9, score 3-2, 7/8",
+    "01 02 03 04 05 06",
+    "SSN-like 123-45-6789",
+    "Smith (2019) 123-145",
+    "version 1.2.3.4 and v10.0.0.1",
+    "256.1.1.1 and 1.2.3 and 1.2.3.4.5",
+    "std::vector and a::b and 10:30:45",
+    "00:1A:2B:3C:4D:5E",
+    "4111 1111 1111 1112",
+    "1234 5678 9012 3456",
+    "IMEI 352099001761481",
+    "DE89 3704 0044 0532 0130 01",
+    "AB12 is a seat, and XX89370400440532013000 nothing",
+    "me@localhost, a @ b, @name, x@y, a@b.c1",
+    "100% of 0000000000",
+    "",
+    "no numbers here, only words — “quotes” and 🙂",
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "around", "personal"),
+    [
+        pytest.param(kind, *case, id=f"{kind} {case[1]}")
+        for kind, cases in {
+            "email": EMAILS, "iban": IBANS, "card": CARDS, "ip": IPS, "phone": PHONES
+        }.items()
+        for case in cases
+    ],
+)  # fmt: skip
+def test_what_is_personal_is_found_whole(kind: str, around: str, personal: str) -> None:
+    text = around.replace("{}", personal)
+    found = [(one.kind, text[one.start : one.end]) for one in find(text)]
+    assert found == [(kind, personal)]
+    assert redact(text).text == around.replace("{}", f"[{kind}]")
+    assert redact(text).counts == {kind: 1}
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_not_personal_stays(text: str) -> None:
+    assert find(text) == ()
+    assert redact(text).text is text
+
+
+def test_several_in_one_text() -> None:
+    text = (
+        "I'm ana@example.org, phone 555-1234 or 0612345678 / 0712345678. Card 4111111111111111, order "
+        "12345678, from 10.0.0.7; IBAN DE89370400440532013000."
+    )
+    assert redact(text).text == (
+        "I'm [email], phone [phone] or [phone] / [phone]. Card [card], order 12345678, from [ip]; "
+        "IBAN [iban]."
+    )
+    assert redact(text).counts == {"email": 1, "phone": 3, "card": 1, "ip": 1, "iban": 1}
+    assert redact(text, ()).text is text
+    assert redact(text, ["ip"]).text == text.replace("10.0.0.7", "[ip]")
+
+
+# pieces that belong to patterns, so that they meet and overlap
+pieces = st.sampled_from(
+    [case[1] for case in (*EMAILS, *IBANS, *CARDS, *IPS, *PHONES)]
+    + ["tel ", "order ", "call me at ", "my number is ", "id ", "+", "(", ")", "@", ".com", "[phone]",
+       " ", "-", ".", ":", "/", ",", "#", "_", "\0", "\n", "0", "00", "1", "49", "0612", "2024-01-15",
+       "12.03.2024", "4111", "DE89", "a", "x", "电话", "é", "٣", "@a.b", "x@", "::", "fe80"]
+)  # fmt: skip
+texts = st.lists(pieces, max_size=9).map("".join) | st.text(max_size=60)
+some_kinds = st.lists(st.sampled_from(KINDS), unique=True)
+
+
+@SAMPLES
+@given(text=texts, kinds=some_kinds)
+@example(text="a@foo.com-4111111111111111", kinds=["card"])
+@example(text="2001:db8::1:0612345678", kinds=list(KINDS))
+@example(
+    text="ana@example.orgBR18003603050000100097954934012888888881881192.168.1.25412@qq.com",
+    kinds=["email"],
+)
+@example(text="+49 30 123456:030 - 1234567", kinds=["phone"])
+@example(text=f"a@b.example{'1' * 70}@c.example", kinds=["email"])
+def test_redacting_twice_is_redacting_once(text: str, kinds: list[str]) -> None:
+    once = redact(text, kinds).text  # type: ignore[arg-type]
+    assert redact(once, kinds).text is once  # type: ignore[arg-type]
+
+
+@SAMPLES
+@given(text=texts, kinds=some_kinds)
+def test_nothing_else_is_touched(text: str, kinds: list[str]) -> None:
+    found = find(text, kinds)  # type: ignore[arg-type]
+    ends = [place for one in found for place in (one.start, one.end)]
+    assert ends == sorted(ends)
+    assert all(one.start < one.end <= len(text) for one in found)
+    kept = [text[a:b] for a, b in zip([0, *ends[1::2]], [*ends[::2], len(text)], strict=True)]
+    labels = [f"[{one.kind}]" for one in found]
+    rebuilt = "".join(itertools.chain(*itertools.zip_longest(kept, labels, fillvalue="")))
+    done = redact(text, kinds)  # type: ignore[arg-type]
+    assert done.text == rebuilt
+    assert sum(done.counts.values()) == len(found)
+    if not found:
+        assert done.text is text
+
+
+@SAMPLES
+@given(text=texts, kinds=some_kinds)
+def test_the_kinds_say_what_is_shown_not_what_is_seen(text: str, kinds: list[str]) -> None:
+    every = find(text)
+    assert find(text, kinds) == tuple(one for one in every if one.kind in kinds)  # type: ignore[arg-type]
+    assert find(text, reversed(kinds)) == find(text, kinds)  # type: ignore[arg-type]
+
+
+HOSTILE = [
+    "1", "1 ", "0", "01 ", "+", "+1", "(", "(0", "-", ". ", "@", "a@", "@a", "a.", "a@a.", ".a@a-", "a-a.",
+    "DE89", "DE89 ", "de", "::", ":1", "1.", "1.1.1.1.", "4111111111111111", "4111 ", "4111-", "12/", "0612345678 ",
+    "0612345678/", "tel ", "tel 1234567 ", "1234567 x ", "number is ", "电话", "\0", "2024-01-01-", "1a ", "f:",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_time_is_linear_in_hostile_text(piece: str) -> None:
+    def seconds(characters: int) -> float:
+        text = piece * (characters // len(piece))
+        started = time.process_time()
+        redact(text)
+        redact(text + "@")
+        redact(text + "a")
+        return time.process_time() - started
+
+    small = min(seconds(20_000), seconds(20_000))
+    large = seconds(160_000)
+    # eight times the text: a quadratic search would take 64 times as long
+    assert large < 24 * small + 0.2
+
+
+def test_one_wrong_digit_is_noticed() -> None:
+    card = "4012888888881881"
+    for place, wrong in itertools.product(range(len(card)), "0123456789"):
+        changed = card[:place] + wrong + card[place + 1 :]
+        assert luhn(changed) == (changed == card)
