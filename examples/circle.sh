@@ -54,8 +54,18 @@ address=$(sed -n 's/^serving .* on //p' serve.txt)
 until curl -sf "$address/readyz" > ready.json; do sleep 0.2; done
 curl -sf "$address/v1/predictions" \
   -H "Authorization: Bearer $(cat .burnish/token)" -H 'Content-Type: application/json' \
-  -d '{"inputs": {"subject": "Parcel", "text": "Where is my parcel? It should have been here on Monday."}}'
-echo
+  -d '{"inputs": {"subject": "Parcel", "text": "Where is my parcel? It should have been here on Monday."}}' \
+  > answer.json
+cat answer.json; echo
+
+say "9 monitor: a person corrects the answer; where did it come from? (deploy/, monitor/)"
+id=$(sed -n 's/.*"id":"\([0-9a-f]*\)".*/\1/p' answer.json | head -n 1)
+burnish feedback add "$id" --wrong --by "the example"
+burnish trace "$id"
+burnish monitor
+
+say "10 retrain: what would be learnt? One correction without a label is no row (retrain/)"
+burnish retrain || echo "exit code $?: nothing new to learn"
 
 say "the same model on a file, on the same path"
 head -n 4 tickets.csv > new_rows.csv

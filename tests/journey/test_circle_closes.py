@@ -137,7 +137,7 @@ def test_corrections_become_a_better_model_under_traffic(scene: Scene, burnish) 
                 seen[reply.json()["version"]] += 1
             else:
                 failed.append(reply.text)
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     sender = threading.Thread(target=traffic)
     sender.start()
