@@ -2,7 +2,7 @@
 
     python tests/soak/kill_circle.py --kills 50
 
-A client asks and corrects without end and remembers what was acknowledged. `burnish schedule` retrains on every 60 new
+A client asks and corrects without end and remembers what was acknowledged. `burnish schedule` retrains on every 30 new
 labels and promotes by policy. At the end everything is left alone until no retraining is open; then: every acknowledged
 prediction and piece of feedback is in the ledger, the ledger is sound, every retraining ended once, no feedback started
 two retrainings, no evidence made two versions. Exit code 1 when any of that is not so.
@@ -40,7 +40,7 @@ POLICIES = """
 window_rows = 100
 
 [retrain]
-on_labels = 60
+on_labels = 30
 cooldown_hours = 0
 promote = "policy"
 shadow_rows = 10
@@ -107,6 +107,15 @@ class Crew:
                         cwd=self._project.folder, env=self._project.environment, stdout=log, stderr=log,
                     )  # fmt: skip
 
+    def wait_until_ready(self) -> None:
+        """Until the server answers, or for a minute."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"http://127.0.0.1:{self._port}/readyz", timeout=5).status_code == 200:
+                    return
+            time.sleep(0.1)
+
     def kill(self, chance: random.Random) -> str:
         """Kill one of server, scheduler and a running retraining."""
         found = {name: one.pid for name, one in self.processes.items() if one.poll() is None}
@@ -159,7 +168,10 @@ def main() -> None:
         client.start()
         killed: Counter[str] = Counter()
         while sum(killed.values()) < chosen.kills:
-            time.sleep(chance.uniform(0.5, 6.0))
+            # half of the kills hit what is just starting, half what has been at work for a while
+            if chance.random() < 0.5:
+                crew.wait_until_ready()
+            time.sleep(chance.uniform(0.2, 8.0))
             who = crew.kill(chance)
             if who != "nobody":
                 killed[who] += 1
@@ -197,7 +209,13 @@ def settle(project: Project, crew: Crew) -> None:
 def look(project: Project, client: Client) -> list[str]:
     """Everything that is not as promised."""
     wrong: list[str] = []
+    if len(client.feedback) < 100:
+        wrong.append(
+            f"only {len(client.feedback)} pieces of feedback were acknowledged: too few to show anything"
+        )
     with project.ledger() as ledger:
+        if not retrainings(ledger, project.task):
+            wrong.append("no retraining began: nothing was shown about them")
         wrong += [problem.what for problem in check_ledger(ledger)]
         known = find_many(ledger, client.predictions)
         wrong += [f"prediction {id} is lost" for id in client.predictions if id not in known]

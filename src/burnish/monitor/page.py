@@ -77,9 +77,15 @@ def _shown(value: float | None, unit: str) -> str:
         return "-"
     if unit == "fraction":
         return f"{100 * value:.1f}%"
-    if unit == "score":
-        return f"{value:.4f}"
-    return f"{value:.1f} {unit}"
+    # three digits say what there is to say; large numbers are counts
+    return f"{value:,.0f} {unit}" if abs(value) >= 1000 else f"{value:.3g} {unit}"
+
+
+def _interval(one: Signal) -> str:
+    """Both ends; a unit stands once, behind the second."""
+    low = _shown(one.low, one.unit)
+    bare = low if one.unit == "fraction" else low.removesuffix(f" {one.unit}")
+    return f"{bare} to {_shown(one.high, one.unit)}"
 
 
 def _track(now: Signal, watched: Sequence[Watched]) -> Track:
@@ -166,7 +172,7 @@ def _environment():  # noqa: ANN202 - jinja2 is imported only here
     )
     environment.filters |= {
         "value": value_of,
-        "interval": lambda one: f"{_shown(one.low, one.unit)} to {_shown(one.high, one.unit)}",
+        "interval": _interval,
         "reference": lambda one: _shown(one.reference, one.unit),
         "threshold": lambda one: _shown(one.threshold, one.unit),
         "p": lambda value: f"{value:.2g}",
