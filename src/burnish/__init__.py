@@ -28,6 +28,9 @@ _HOMES = {
     "deployments": "burnish.api",
     "predict": "burnish.api",
     "serve": "burnish.api",
+    "give_feedback": "burnish.api",
+    "monitor": "burnish.api",
+    "retrain": "burnish.api",
     "Task": "burnish.records.task",
     "Dataset": "burnish.records.dataset",
     "Recipe": "burnish.records.recipe",
@@ -50,9 +53,9 @@ class _StageVerb(ModuleType):
         )
 
 
-# Four verbs share their name with the stage's package. Binding a function here would hide the package from
+# Six verbs share their name with the stage's package. Binding a function here would hide the package from
 # `import burnish.train.fit as fit`; a callable package serves both. Each import costs a docstring.
-for _stage in ("train", "evaluate", "decide", "serve"):
+for _stage in ("train", "evaluate", "decide", "serve", "monitor", "retrain"):
     import_module(f"burnish.{_stage}").__class__ = _StageVerb
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish import lifecycle
+from burnish import lifecycle, maintain
 from burnish.data.start import start
 from burnish.edge import make_edge
 from burnish.records.dataset import Dataset, Issue
@@ -14,10 +14,12 @@ from burnish.records.decision import Decision
 from burnish.records.deployment import Deployment
 from burnish.records.recipe import Recipe
 from burnish.records.report import Report
+from burnish.records.retraining import Retraining
 from burnish.records.run import Run
 from burnish.records.task import Task
 
 if TYPE_CHECKING:
+    from burnish.deploy.feedback import Taken
     from burnish.evaluate.predict import Predicted
 
 
@@ -126,3 +128,43 @@ def serve(project: str | Path = ".", *, host: str = "127.0.0.1", port: int = 800
         port=port,
     )
     listen(settings)
+
+
+def give_feedback(
+    prediction: str,
+    project: str | Path = ".",
+    *,
+    labels: Sequence[str] | None = None,
+    right: bool | None = None,
+    by: str | None = None,
+) -> Taken:
+    """Say what is right about one journalled prediction; it is on the disk when the call returns.
+
+    Raises: prediction-unknown, label-unknown, feedback-empty and the other codes of deploy/feedback.py.
+    """
+    from burnish.deploy.feedback import Said
+
+    edge = make_edge()
+    said = Said(
+        prediction=prediction,
+        by=by or edge.by,
+        labels=tuple(labels) if labels is not None else None,
+        right=right,
+    )
+    return maintain.give(lifecycle.open_project(Path(project)), [said], edge)[0]
+
+
+def monitor(project: str | Path = ".", *, version: str | None = None) -> maintain.Monitored:
+    """Judge every whole window of the version's answers (None: the live one) that was not judged yet."""
+    return maintain.monitor(lifecycle.open_project(Path(project)), make_edge(), version=version)
+
+
+def retrain(
+    project: str | Path = ".", *, recipe: Recipe | None = None, because: str = "asked from Python"
+) -> Retraining:
+    """Learn from feedback and new rows, meet the live model, go into shadow if the gates agree; or take one up.
+
+    Raises: nothing-new, dataset-missing, live-not-trainable, and the codes of training.
+    """
+    opened = lifecycle.open_project(Path(project))
+    return maintain.retrain(opened, recipe or Recipe(), make_edge(), because=because)

@@ -45,7 +45,7 @@ def test_a_name_that_is_none_is_refused_in_words() -> None:
 
 
 def test_every_module_imports_and_verbs_stay_verbs() -> None:
-    """None is broken, none is forgotten (migrations run only under alembic); and though four verbs share their
+    """None is broken, none is forgotten (migrations run only under alembic); and though six verbs share their
     name with a package, importing its modules does not take them away."""
     for module in pkgutil.walk_packages(burnish.__path__, "burnish."):
         if ".migrations" not in module.name and module.name != "burnish.__main__":
