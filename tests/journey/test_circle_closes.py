@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-FEW, TESTED, TRAFFIC, CORRECTIONS, REQUESTS = 10, 10, 1500, 300, 2000
+FEW, TESTED, TRAFFIC, CORRECTIONS, REQUESTS = 8, 10, 1000, 300, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def scene(
     burnish("init", "few.csv", "--test", "test.csv", cwd=folder)
     task = (folder / "task.toml").read_text()
     (folder / "task.toml").write_text("audit = 0.1\n" + task)
-    done = burnish("run", "--epochs", "5", "--json", cwd=folder)
+    done = burnish("run", "--epochs", "4", "--json", cwd=folder)
     version = json.loads(done.stdout)["shadows"]["tuned"]["version"]
     burnish("promote", version, "--because", "first", cwd=folder)
     process = subprocess.Popen(
@@ -137,12 +137,12 @@ def test_corrections_become_a_better_model_under_traffic(scene: Scene, burnish) 
                 seen[reply.json()["version"]] += 1
             else:
                 failed.append(reply.text)
-            time.sleep(0.02)
+            time.sleep(0.03)
 
     sender = threading.Thread(target=traffic)
     sender.start()
     try:
-        found = json.loads(burnish("retrain", "--epochs", "5", "--json", cwd=folder).stdout)
+        found = json.loads(burnish("retrain", "--epochs", "4", "--json", cwd=folder).stdout)
         candidate = found["version"]
         # in shadow it answers in silence first
         for _ in range(600):

@@ -72,6 +72,8 @@ def test_without_texts_or_base_model_the_other_signals_go_on(scene: Scene) -> No
     assert by_name["input_classifier"].value is None and by_name["input_mmd"].because
     assert by_name["label_mix"].value == pytest.approx(0.0)
     assert by_name["latency"].value is not None
+    # no report says how far the confidence can be believed
+    assert by_name["estimated_accuracy"].value is None and by_name["estimated_accuracy"].because
     assert {signal.level for signal in one.signals} <= {"quiet", "look"}
 
 
