@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +168,6 @@ def test_replies_are_counted_and_the_newest_window_is_among_the_metrics(
         until(lambda: line in client.get("/metrics").text)
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/shm").is_dir(), reason="needs a tmpfs")
 def test_a_ledger_that_cannot_be_written_does_not_stop_the_answers(workspace: Workspace) -> None:
     ledger = ledger_of(workspace)
     promote(ledger, bundle_of(workspace, (0.6, 0.3, 0.1)), **WHO)

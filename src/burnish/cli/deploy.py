@@ -91,7 +91,11 @@ def deployments(
         say.as_json([one.model_dump(mode="json") for one in found])
         return
     if not found:
-        say.result("nothing deployed yet; next: burnish run")
+        say.result(
+            "nothing deployed yet; next: burnish run"
+            if at is None
+            else f"nothing was deployed at {until}"
+        )
         return
     say.table(
         ["version", "stage", "engine", "by", "at", "report", "because"],
