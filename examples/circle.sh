@@ -58,24 +58,25 @@ curl -sf "$address/v1/predictions" \
   > answer.json
 cat answer.json; echo
 
-say "9 monitor: a person corrects the answer; where did it come from? (deploy/, monitor/)"
+say "9 monitor: a person checks the answer; where did it come from? (deploy/, monitor/)"
 id=$(sed -n 's/.*"id":"\([0-9a-f]*\)".*/\1/p' answer.json | head -n 1)
-burnish feedback add "$id" --wrong --by "the example"
+label=$(sed -n 's/.*"label":"\([^"]*\)".*/\1/p' answer.json | head -n 1)
+burnish feedback add "$id" --label "$label" --by "the example"
 burnish trace "$id"
 burnish monitor
-
-say "10 retrain: what would be learnt? One correction without a label is no row (retrain/)"
-burnish retrain || echo "exit code $?: nothing new to learn"
 
 say "the same model on a file, on the same path"
 head -n 4 tickets.csv > new_rows.csv
 burnish predict new_rows.csv -o answers.csv
 cat answers.csv
 
-say "a second model; the running server follows the promotion"
-burnish run --seed 2 | tee second.txt
-second=$(sed -n 's/^next: burnish promote \([^ ]*\).*/\1/p' second.txt)
-burnish promote "$second" --because "another seed"
+say "10 retrain: the checked answer is a new row; the candidate is judged on the same test rows (retrain/)"
+burnish retrain | tee second.txt
+second=$(sed -n 's/^next: .*burnish promote \([^ ]*\).*/\1/p' second.txt)
+
+say "the candidate answers in silence beside the live model; then it goes live, and the running server follows"
+burnish shadow "$second"
+burnish promote "$second" --because "learnt from the checked answer"
 burnish deployments
 
 say "and back"

@@ -229,8 +229,12 @@ def prove(
     *,
     base: BaseModel,
     run: Run | None,
+    wanted: str | None = None,
 ) -> Proof:
-    """Measure the tuned model (None: only the baselines) and every baseline on the test rows; decide; judge the gates."""
+    """Measure the tuned model (None: only the baselines) and every baseline on the test rows; decide; judge the gates.
+
+    The candidate `wanted` gets a report whatever the decision recommends.
+    """
     from burnish.decide.prove import prove as prove_candidates
     from burnish.deploy.bundle import open_bundle
     from burnish.deploy.versions import find_live
@@ -254,6 +258,7 @@ def prove(
         run=run,
         run_folder=project.workspace.runs / run.id if run else None,
         live=opened.fitted if opened else None,
+        wanted=wanted,
         seed=recipe.seed,
         at=edge.now(),
         announce=edge.announce,

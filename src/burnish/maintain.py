@@ -281,11 +281,17 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
         else None
     )
     base = fetch(project, prepared, recipe, edge)
-    start = base if one.start == "base" else _from_live(project, one, live)
-    edge.announce(f"train from {start.spec} on {len(prepared.rows['train'])} rows")
-    run = train(project, prepared, recipe, edge, base=start)
-    proof = prove(project, prepared, recipe, edge, base=base, run=run)
-    report = proof.reports[TUNED]
+    name = _candidate_name(live)
+    run = None
+    if name == TUNED:
+        start = base if one.start == "base" else _from_live(project, one, live)
+        edge.announce(f"train from {start.spec} on {len(prepared.rows['train'])} rows")
+        run = train(project, prepared, recipe, edge, base=start)
+    else:
+        rows = len(prepared.rows["train"])
+        edge.announce(f"{one.live_version} is a {name} baseline: fitted anew on {rows} rows")
+    proof = prove(project, prepared, recipe, edge, base=base, run=run, wanted=name)
+    report = proof.reports[name]
     met = None
     if live is not None and live.task.label_names == task.label_names:
         edge.announce(f"compare with {one.live_version} on the same rows")
@@ -293,10 +299,10 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
             task,
             prepared.rows,
             held=load_rows(workspace, live.bundle.dataset_id),
-            candidate=proof.tried[TUNED].fitted,
+            candidate=proof.tried[name].fitted,
             live=live,
             dataset_id=prepared.dataset.id,
-            run_id=run.id,
+            run_id=run.id if run else None,
             seed=recipe.seed,
             at=edge.now(),
         )
@@ -304,23 +310,33 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
         passed = all(gate.passed for gate in gates)
         verdict: Verdict = "passed" if passed else "failed"
         report = report.model_copy(update={"gates": gates, "verdict": verdict})
-    proof = replace(proof, reports={TUNED: report})
+    proof = replace(proof, reports={name: report})
     write_reports(project, prepared, proof=proof, run=run)
     shadows = shadow(project, prepared, recipe, edge, proof=proof, base=base, run=run)
-    version = shadows.get(TUNED)
+    version = shadows.get(name)
     at = edge.now()
     ended = {
-        "run_id": run.id,
+        "run_id": run.id if run else None,
         "report_id": report.id,
         "version": version.version if version else None,
         "fresh_rows": met.fresh_rows if met else 0,
         "comparisons": met.comparisons if met else (),
         "gates": report.gates,
         "outcome": "shadow" if version else "refused",
-        "minutes": run.train_seconds / 60,
+        "minutes": run.train_seconds / 60 if run else 0.0,
         "ended_at": at,
     }
     return note(ledger, one.model_copy(update=ended), at=at)
+
+
+def _candidate_name(live: Opened | None) -> str:
+    """What is made anew: a model of the live one's kind, because another kind is another decision, with a gate on
+    latency that a transformer in place of TF-IDF could never pass.
+    """
+    from burnish.decide.baseline import BASELINES
+    from burnish.decide.decision import TUNED
+
+    return live.bundle.engine if live is not None and live.bundle.engine in BASELINES else TUNED
 
 
 def _grown(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Prepared:
@@ -351,12 +367,10 @@ def _from_live(project: Project, one: Retraining, live: Opened | None) -> BaseMo
     from burnish.models.source import BaseModel
     from burnish.store.manifest import manifest_sha256
 
-    if live is None or live.bundle.engine != "transformers":
+    if live is None:
         raise fail(
             "live-not-trainable",
-            "nothing is live"
-            if live is None
-            else f"{one.live_version} is a {live.bundle.engine} baseline",
+            "nothing is live",
             where="[retrain] start",
             expected="a live fine-tuned transformer",
             fix='write start = "base" in task.toml',

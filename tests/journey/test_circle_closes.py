@@ -162,7 +162,7 @@ def test_corrections_become_a_better_model_under_traffic(scene: Scene, burnish) 
     assert set(seen) == {found["live_version"], candidate} and seen[candidate] >= 100
 
     assert found["outcome"] == "shadow" and all(gate["passed"] for gate in found["gates"])
-    old = next(one for one in found["comparisons"] if one["ours"] == "old: tuned")
+    old = next(one for one in found["comparisons"] if one["ours"] == "old: candidate")
     assert old["n"] == 77 * TESTED and old["low"] > 0, old
     assert found["fresh_rows"] > 0
     check_rows(folder, found, corrected)

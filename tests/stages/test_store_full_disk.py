@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,30 +28,13 @@ from burnish.store.ledger import (
     record_event,
 )
 from burnish.store.workspace import open_workspace
+from small_disk import fill, mounted
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MB in memory; skipped where this user may not mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    command = [str(mount), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if mount is None or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here (needs root)")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path, *, leave: int = 0) -> Path:
-    """Take all the room but about `leave` bytes."""
-    path = folder / "filler"
-    with open(path, "wb", buffering=0) as handle:
-        with pytest.raises(OSError, match="No space"):
-            while handle.write(b"x" * 4096):
-                pass
-        handle.truncate(max(0, handle.tell() - leave))
-    return path
+    with mounted(tmp_path / "disk", megabytes=2) as folder:
+        yield folder
 
 
 def group(name: str, *, size: int = 20_000) -> list[Prediction]:

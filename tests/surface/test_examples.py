@@ -6,6 +6,9 @@ import json
 import re
 import subprocess
 
+from burnish.deploy.deployments import deployments
+from burnish.retrain.book import retrainings
+from burnish.store.ledger import open_ledger
 from quick_circle import Circle
 from source_tree import ROOT
 
@@ -30,6 +33,15 @@ def test_the_server_answered_with_label_version_and_id(circle: Circle) -> None:
     assert reply["version"].startswith("tickets-")
     assert set(prediction["probabilities"]) == {"refund", "login", "delivery"}
     assert prediction["id"]
+
+
+def test_a_live_baseline_is_retrained_as_what_it_is(circle: Circle) -> None:
+    with open_ledger(circle.project / ".burnish" / "ledger.db") as ledger:
+        (ended,) = [one for one in retrainings(ledger, "tickets") if one.outcome == "shadow"]
+        engines = {one.version: one.engine for one in deployments(ledger, "tickets")}
+    assert ended.live_version is not None and ended.version is not None
+    assert engines[ended.version] == engines[ended.live_version] == "tfidf"
+    assert ended.run_id is None and all(gate.passed for gate in ended.gates)
 
 
 def test_predict_wrote_a_line_for_every_row(circle: Circle) -> None:

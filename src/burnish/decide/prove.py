@@ -52,11 +52,12 @@ def prove(
     seed: int,
     at: str,
     announce: Callable[[str], None],
+    wanted: str | None = None,
 ) -> Proof:
     """Measure every candidate on the test rows and decide.
 
     Without `base` the embedding baselines are left out, without `run` the tuned model is. `live` is what
-    answers now, for gates against it.
+    answers now, for gates against it. The recommended candidate, the tuned one and `wanted` get reports.
     """
     vectors = plain = None
     if base is not None:
@@ -78,8 +79,8 @@ def prove(
             _vectors_of(vectors, task, rows["train"]),
             _vectors_of(vectors, task, rows["test"]),
         )
-    named: dict[str, None] = dict.fromkeys(
-        [decision.recommendation, *([TUNED] if TUNED in tried else [])]
+    named = dict.fromkeys(
+        name for name in (decision.recommendation, TUNED, wanted) if name in tried
     )
     reports = {
         name: _report(

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from burnish.decide.decision import TUNED
 from burnish.decide.prove import LIVE
 from burnish.errors import fail
 from burnish.evaluate.calibration import ece, ece_terms
@@ -35,6 +34,7 @@ SetName = Literal["old", "fresh"]
 # by the slices over all of them together (there by far less, for the margin is given away first).
 PRIMARY_ALPHA = 0.025
 SLICES_ALPHA = 0.05
+CANDIDATE = "candidate"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ def against_live(
         compared = compare_models(
             task,
             given.rows,
-            ours=TUNED,
+            ours=CANDIDATE,
             logits_RL=given.candidate_RL,
             theirs=LIVE,
             their_logits_RL=given.live_RL,
@@ -100,7 +100,7 @@ def against_live(
             resamples=resamples,
         )
         for model, logits_RL, run, reports in (
-            (TUNED, given.candidate_RL, run_id, candidate),
+            (CANDIDATE, given.candidate_RL, run_id, candidate),
             (LIVE, given.live_RL, live_run_id, live),
         ):
             reports[name] = make_report(
@@ -111,7 +111,7 @@ def against_live(
                 split="test",
                 examples=given.rows,
                 logits_RL=logits_RL,
-                comparisons=compared if model == TUNED else (),
+                comparisons=compared if model == CANDIDATE else (),
                 seed=seed,
                 at=at,
                 resamples=resamples,
@@ -183,7 +183,7 @@ def _primary(
         metric,
         score(task, given.rows, given.candidate_RL),
         score(task, given.rows, given.live_RL),
-        ours=TUNED,
+        ours=CANDIDATE,
         theirs=LIVE,
         seed=seed,
         resamples=resamples,

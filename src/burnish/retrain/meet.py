@@ -34,7 +34,7 @@ class Met:
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The paired comparisons, each with its set in front of "tuned" and "live"."""
+        """The paired comparisons, each with its set in front of "candidate"."""
         return tuple(
             one.model_copy(update={"ours": f"{name}: {one.ours}"})
             for name, report in self.against.candidate.items()
@@ -50,7 +50,7 @@ def meet(
     candidate: Fitted,
     live: Opened,
     dataset_id: str,
-    run_id: str,
+    run_id: str | None,
     seed: int,
     at: str,
 ) -> Met:
