@@ -156,7 +156,8 @@ def schedule(
     child: subprocess.Popen[bytes] | None = None
     begun = 0.0
     with lock(opened.workspace, "schedule"):
-        say.result(f"policies of {opened.task.name}: a turn every {every:g} s; Ctrl-C ends")
+        turns = "one turn" if once else f"a turn every {every:g} s; Ctrl-C ends"
+        say.result(f"policies of {opened.task.name}: {turns}")
         sys.stdout.flush()
         try:
             while True:
@@ -172,6 +173,8 @@ def schedule(
                     say.progress(f"retraining: {reason}")
                     child = _start_retraining(opened.workspace.root, reason)
                 if once:
+                    if not (reason or turn.rolled_back or turn.promoted):
+                        say.result("nothing is due")
                     code = child.wait() if child is not None else EXIT_DONE
                     if child is not None:
                         child = None
@@ -251,7 +254,7 @@ def _tell(found: Retraining) -> None:
     for one in found.comparisons:
         say.result(
             f"{one.metric} of {one.ours} against live: {one.difference:+.4f} "
-            f"({one.low:+.4f} to {one.high:+.4f}), p = {one.p_value:.2g}, {one.n} rows"
+            f"({one.low:+.4f} to {one.high:+.4f}), p = {one.p_value:.2g}, {one.n} rows ({one.method})"
         )
     for gate in found.gates:
         mark = "passed" if gate.passed else "FAILED"
