@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from burnish.data.checks.answer_offsets import AnswerOffsets
+from burnish.data.checks.chat_marks import ChatMarks
+from burnish.data.checks.chat_roles import ChatRoles
 from burnish.data.checks.class_support import ClassSupport
 from burnish.data.checks.conflicts import Conflicts
 from burnish.data.checks.empties import Empties
+from burnish.data.checks.encoding_damage import EncodingDamage
 from burnish.data.checks.exact_duplicates import ExactDuplicates
+from burnish.data.checks.injection_marks import InjectionMarks
+from burnish.data.checks.junk import Junk
 from burnish.data.checks.label_spellings import LabelSpellings
+from burnish.data.checks.language_mix import LanguageMix
 from burnish.data.checks.leakage import Leakage
 from burnish.data.checks.lengths import Lengths
+from burnish.data.checks.personal import Personal
+from burnish.data.checks.shortcuts import Shortcuts
+from burnish.data.checks.template_leakage import TemplateLeakage
+from burnish.data.checks.time_leakage import TimeLeakage
 from burnish.data.evidence import Finding, Inspector, Scene, Seen, TokenLengths, seen
 from burnish.records.dataset import Issue, Rejection
 from burnish.records.example import Example, Split
@@ -31,6 +42,17 @@ CHECKS: Mapping[str, Callable[[Scene], Inspector]] = {
     "empties": Empties,
     "exact-duplicates": ExactDuplicates,
     "lengths": Lengths,
+    "personal": Personal,
+    "encoding-damage": EncodingDamage,
+    "chat-marks": ChatMarks,
+    "injection-marks": InjectionMarks,
+    "answer-offsets": AnswerOffsets,
+    "chat-roles": ChatRoles,
+    "shortcuts": Shortcuts,
+    "template-leakage": TemplateLeakage,
+    "time-leakage": TimeLeakage,
+    "language-mix": LanguageMix,
+    "junk": Junk,
 }
 ASKED: Mapping[str, Callable[[Scene], Inspector]] = {}
 _ORDER = ("error", "warning", "note")

@@ -157,7 +157,7 @@ FORMS: Mapping[str, Form] = {
     ),
     "aws_access_key": Form(("akia", "asia"), _token("(?:AKIA|ASIA)", "[A-Z2-7]{16}")),
     "github_token": Form(
-        ("gh", "github_pat_"), _token("", rf"(?:gh[pousr]_[A-Za-z0-9]{{36,255}}|github_pat_[A-Za-z0-9_]{{60,255}})")
+        ("gh", "github_pat_"), _token("", r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})")
     ),
     "gitlab_token": Form(("gl",), _token("gl(?:pat|dt|rt|ptt|cbt)-", rf"{_WORD}{{20,255}}")),
     "slack_token": Form(
