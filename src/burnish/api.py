@@ -33,7 +33,7 @@ def init(*files: str | Path, project: str | Path = ".", kind: str | None = None)
 
 def check(project: str | Path = ".") -> tuple[Issue, ...]:
     """What is wrong with the project's rows, the worst first. Changes nothing."""
-    return lifecycle.check_data(lifecycle.open_project(Path(project)))[1]
+    return lifecycle.check_data(lifecycle.open_project(Path(project))).issues
 
 
 def make_dataset(project: str | Path = ".", *, recipe: Recipe | None = None) -> Dataset:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish.data.check import check
+from burnish.data.check import inspect
 from burnish.data.dataset import load_rows, make_dataset
-from burnish.data.examples import ReadResult, read_examples
+from burnish.data.evidence import Finding, Scene
+from burnish.data.examples import read_examples
+from burnish.data.stream import Reading, task_reading, text_reading
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Bundle, Deployment
@@ -89,6 +91,25 @@ class Outcome:
     shadows: Mapping[str, Deployment]
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checks found, and what they looked at."""
+
+    scene: Scene
+    reading: Reading
+    findings: tuple[Finding, ...]
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything worth saying about the files and their rows, the files first."""
+        return (*self.reading.issues, *(finding.issue for finding in self.findings))
+
+    @property
+    def rejected(self) -> int:
+        """How many records are no rows."""
+        return sum(one.count for one in self.scene.rejections.values())
+
+
 def open_project(root: Path) -> Project:
     """The task of a folder, every problem of its task.toml told at once.
 
@@ -99,18 +120,33 @@ def open_project(root: Path) -> Project:
 
 
 def check_data(
-    project: Project, *, counter: TokenCounter | None = None
-) -> tuple[ReadResult, tuple[Issue, ...]]:
-    """What is wrong with the rows, lengths included when tokens can be counted. Changes nothing."""
-    read = read_examples(project.task, project.workspace.root)
-    found = check(
+    project: Project,
+    *,
+    counter: TokenCounter | None = None,
+    asked: Sequence[str] = (),
+) -> Checked:
+    """What is wrong with the rows, lengths included when tokens can be counted; one pass, in constant memory but for
+    the checks `asked` for. Changes nothing.
+    """
+    reading = task_reading(project.task, project.workspace.root)
+    scene = Scene(
         project.task,
-        read.examples,
-        read.rejections,
+        recall=reading.recall,
         token_lengths=counter.lengths if counter else None,
         limit_tokens=counter.limit_tokens if counter else None,
     )
-    return read, (*read.issues, *found)
+    found = inspect(scene, reading.records(), asked=asked)
+    return Checked(scene, reading, found)
+
+
+def check_files(paths: Sequence[Path], *, asked: Sequence[str] = ()) -> Checked:
+    """What is wrong with files that have no task yet: everything that shows without knowing the labels.
+
+    Raises: the codes of sniff, and those of the checks asked for.
+    """
+    reading = text_reading(paths)
+    scene = Scene(None, recall=reading.recall)
+    return Checked(scene, reading, inspect(scene, reading.records(), asked=asked))
 
 
 def token_counter(

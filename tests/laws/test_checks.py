@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.data.check import CHECKS, check
-from burnish.data.evidence import Evidence
+from burnish.data.check import ASKED, CHECKS, check, rows_of
+from burnish.data.evidence import Finding, Scene
 from burnish.records.dataset import Rejection
 from burnish.records.example import Example, Split
 from burnish.records.task import LabelSpec, Task
@@ -49,6 +51,24 @@ rejections = st.lists(
 )
 
 
+def look(
+    name: str,
+    examples: dict[Split, list[Example]],
+    rejected: Sequence[Rejection] = (),
+    **about: object,
+) -> list[Finding]:
+    """What one check finds by itself."""
+    rows = rows_of(examples)
+    scene = Scene(TASK, recall=lambda numbers: {n: rows[n] for n in numbers}, **about)  # type: ignore[arg-type]
+    inspector = {**CHECKS, **ASKED}[name](scene)
+    for one in rejected:
+        scene.reject(one)
+    for row in rows:
+        scene.remember(row)
+        inspector.see(row)
+    return list(inspector.findings())
+
+
 @pytest.mark.parametrize("name", CHECKS)
 @SAMPLES
 @given(examples=splits(), rejected=rejections)
@@ -58,17 +78,26 @@ def test_a_check_is_pure_and_bounded(
     def words(inputs: object) -> list[int]:
         return [len(i["text"].split()) for i in inputs]  # type: ignore[attr-defined]
 
-    evidence = Evidence(TASK, examples, rejected, words, 2)
     before = ({k: list(v) for k, v in examples.items()}, list(rejected))
-    issues = CHECKS[name](evidence)
-    assert issues == CHECKS[name](evidence)
+    found = look(name, examples, rejected, token_lengths=words, limit_tokens=2)
+    issues = [one.issue for one in found]
+    again = look(name, examples, rejected, token_lengths=words, limit_tokens=2)
+    assert issues == [one.issue for one in again]
     assert before == ({k: list(v) for k, v in examples.items()}, list(rejected))
-    known = {e.source.where for rows in examples.values() for e in rows}
-    known |= {rejection.where for rejection in rejected}
-    for issue in issues:
+    rows = rows_of(examples)
+    known = {row.where for row in rows} | {rejection.where for rejection in rejected}
+    for finding in found:
+        issue, numbers = finding.issue, list(finding.numbers)
         assert issue.what and len(issue.rows) <= min(20, issue.count)
         assert set(issue.rows) <= known
         assert issue.severity == "note" or issue.fix or issue.code == "class-untrained"
+        # the numbers are all rows the issue is about, each once, and the rows named are the first of them
+        assert len(set(numbers)) == len(numbers) and set(numbers) <= set(range(len(rows)))
+        if numbers:
+            assert len(numbers) == issue.count
+            assert issue.rows == tuple(rows[n].where for n in numbers[:20])
+        assert finding.mend != "relabel" or len(finding.labels) == len(numbers)
+        assert finding.mend is None or numbers
 
 
 @SAMPLES
@@ -91,8 +120,7 @@ def test_conflicts_and_duplicates_are_counted_by_their_definition(
     for row in rows:
         said.setdefault(row.inputs["text"], set()).add(row.model_dump_json(include={"label"}))
     conflicting = sum(len(said[row.inputs["text"]]) > 1 for row in rows)
-    found = CHECKS["conflicts"](Evidence(TASK, examples))
-    assert sum(issue.count for issue in found) == conflicting
+    assert sum(one.issue.count for one in look("conflicts", examples)) == conflicting
 
 
 def test_labels_that_look_alike_are_told() -> None:

@@ -114,8 +114,74 @@ PHONES = [
     ("{} 12.03.2024", "030 1234567"),
     ("{} order 12345678", "+49 30 1234567"),
 ]
+# shapes and sums by the countries' published rules; the numbers are the examples of the authorities, or made up
+NATIONAL = [
+    ("SSN {}", "123-45-6789"),
+    ("my social security number is {}.", "123456789"),
+    ("NI {}", "QQ 12 34 56 C".replace("QQ", "AB")),
+    ("Steuer-ID: {}", "86095742719"),
+    ("IdNr. {}", "65 929 970 489"),
+    ("né, {}.", "2 55 08 14 168 025 38"),
+    ("{}", "255081416802538"),
+    ("DNI {}", "12345678Z"),
+    ("({})", "X1234567L"),
+    ("{}", "RSSMRA85T10A562S"),
+    ("BSN {}", "111222333"),
+    ("PESEL: {}", "44051401359"),
+    ("personnummer {}", "8112189876"),
+    ("{} is hers", "811218-9876"),
+    ("CPF {}", "111.444.777-35"),
+    ("meu CPF é {}", "11144477735"),
+    ("Aadhaar no. {}", "234123412346"),
+    ("{}", "2341 2341 2346"),
+    ("{}", "131052-308T"),
+    ("{}", "85.07.30-033.28"),
+    ("{}", "756.9217.0769.85"),
+    ("身份证 {}", "11010519491231002X"),
+    ("RUT {}", "12.345.678-5"),
+    ("NIF {}", "123456789"),
+    ("SIN {}", "130 692 544"),
+]
+SECRETS = [
+    ("key {} here", "AKIAIOSFODNN7EXAMPLE"),
+    ("{}", "ghp_" + "aB3dE6gH9" * 4),
+    ("push with {}.", "glpat-x1Y2z3A4b5C6d7E8f9G0"),
+    ("slack {}", "xoxb-" + "123456789012-abcDEF"),
+    ("{}", "sk_" + "live_4eC39HqLyjWDarjtT1zdp7dc"),
+    ("maps?key={}", "AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q"),
+    ("{}", "-----BEGIN RSA PRIVATE KEY-----\nMIIB0000\n-----END RSA PRIVATE KEY-----"),
+    ("token {}", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"),
+    ("postgres://ana:{}@db/x", "s3cr3t"),
+    ("password={} please", "hunter2"),
+    ("DB_PASSWORD = '{}'", "correct-horse"),
+    ("my password is {} now", "hunter2hunter"),
+    ("API_KEY: {}", "9f8e7d6c5b4a39281706"),
+    ("aws_secret_access_key={}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+]
 # nothing personal stands here
 PLAIN = [
+    "area 666-12-3456, group 123-00-4567, serial 123-45-0000, 900-12-3456",
+    "NIN QQ 12 34 56 E and BG123456C",
+    "Steuer-ID 86095742718, order 86095742719",
+    "255081416802539 and 2 55 13 14 168 025 38",
+    "DNI 12345678A, X1234567T",
+    "RSSMRA85T10A562T",
+    "BSN 111222334 and order 111222333",
+    "PESEL 44051401358, PESEL 44451401359",
+    "811218-9875 and 811318-9876",
+    "CPF 111.444.777-36",
+    "2341 2341 2347 Aadhaar 234123412347",
+    "131052-308U, 85.07.30-033.29, 756.9217.0769.84, RUT 12.345.678-4",
+    "11010519491231002Y and 110105194912310021",
+    "SIN 130 692 545; the original SIN of 130692544x",
+    "I forgot my password: what now?",
+    "your password is incorrect!",
+    "password=<password> password=**** password={pw} pwd=null",
+    "the token: subscription-renewal and api key: your_api_key_here_123",
+    "AKIAIOSFODNN7EXAMPL and AKIAiosfodnn7example",
+    "eyJub3QiOiJqd3QifQ.abcdef.ghijkl",
+    "ghp_short, sk-1, hf_x, AIzaShort",
+    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "order 12345678",
     "Order no. 0612345678 is late",
     "order number is 0171 1234567",
@@ -145,7 +211,6 @@ PLAIN = [
     "-0.1277583, 51.5073219",
     "ratio 16:9, score 3-2, 7/8",
     "01 02 03 04 05 06",
-    "SSN-like 123-45-6789",
     "Smith (2019) 123-145",
     "version 1.2.3.4 and v10.0.0.1",
     "256.1.1.1 and 1.2.3 and 1.2.3.4.5",
@@ -168,7 +233,8 @@ PLAIN = [
     [
         pytest.param(kind, *case, id=f"{kind} {case[1]}")
         for kind, cases in {
-            "email": EMAILS, "iban": IBANS, "card": CARDS, "ip": IPS, "phone": PHONES
+            "email": EMAILS, "iban": IBANS, "card": CARDS, "ip": IPS, "phone": PHONES,
+            "national_id": NATIONAL, "secret": SECRETS
         }.items()
         for case in cases
     ],
@@ -203,8 +269,8 @@ def test_several_in_one_text() -> None:
 
 # pieces that belong to patterns, so that they meet and overlap
 pieces = st.sampled_from(
-    [case[1] for case in (*EMAILS, *IBANS, *CARDS, *IPS, *PHONES)]
-    + ["tel ", "order ", "call me at ", "my number is ", "id ", "+", "(", ")", "@", ".com", "[phone]",
+    [case[1] for case in (*EMAILS, *IBANS, *CARDS, *IPS, *PHONES, *NATIONAL, *SECRETS)]
+    + ["tel ", "order ", "SSN ", "BSN: ", "password=", "password is ", "api_key: ", "://u:", "call me at ", "my number is ", "id ", "+", "(", ")", "@", ".com", "[phone]",
        " ", "-", ".", ":", "/", ",", "#", "_", "\0", "\n", "0", "00", "1", "49", "0612", "2024-01-15",
        "12.03.2024", "4111", "DE89", "a", "x", "电话", "é", "٣", "@a.b", "x@", "::", "fe80"]
 )  # fmt: skip
@@ -256,6 +322,7 @@ HOSTILE = [
     "1", "1 ", "0", "01 ", "+", "+1", "(", "(0", "-", ". ", "@", "a@", "@a", "a.", "a@a.", ".a@a-", "a-a.",
     "DE89", "DE89 ", "de", "::", ":1", "1.", "1.1.1.1.", "4111111111111111", "4111 ", "4111-", "12/", "0612345678 ",
     "0612345678/", "tel ", "tel 1234567 ", "1234567 x ", "number is ", "电话", "\0", "2024-01-01-", "1a ", "f:",
+    "password=", "password is ", "://a:", "eyJ", "eyJa.", "-----BEGIN PRIVATE KEY-----", "token: ", "ssn ", "A1", "AB12", "_", "a_",
 ]  # fmt: skip
 
 

@@ -6,13 +6,14 @@ import json
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Retrain, Task
+from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Redaction, Retrain, Task
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import key_lines
 from burnish.tasks.load import load_task
@@ -52,7 +53,7 @@ retrains = st.builds(
     shadow_rows=st.integers(0, 10**6),
     rollback_on=st.lists(st.sampled_from(list(MAY_ROLL_BACK)), unique=True).map(tuple),
 )
-redactions = st.lists(st.sampled_from(["email", "phone", "card", "iban", "ip"]), unique=True)
+redactions = st.lists(st.sampled_from(get_args(Redaction)), unique=True)
 
 
 @st.composite

@@ -156,20 +156,20 @@ def recipe_of(
 def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
     from burnish import lifecycle
 
-    read, issues = lifecycle.check_data(opened)
-    rows = sum(len(examples) for examples in read.examples.values())
+    checked = lifecycle.check_data(opened)
+    rows = len(checked.scene)
     if as_json:
         say.as_json(
             {
                 "task": opened.task.name,
                 "rows": rows,
-                "rejected": len(read.rejections),
-                "issues": [issue.model_dump(mode="json") for issue in issues],
+                "rejected": checked.rejected,
+                "issues": [issue.model_dump(mode="json") for issue in checked.issues],
                 "recipe": recipe.model_dump(mode="json"),
             }
         )
         return EXIT_DONE
-    say.result(f"task {opened.task.name}: {rows} rows usable, {len(read.rejections)} rejected")
+    say.result(f"task {opened.task.name}: {rows} rows usable, {checked.rejected} rejected")
     say.result(
         f"would fine-tune {recipe.base} ({recipe.method}) for at most {recipe.epochs} epochs"
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +14,7 @@ from burnish.cli import say
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
-from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail
+from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail, nearest
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, list its versions.")
 
@@ -22,8 +24,16 @@ _COLOURS = {"text": "", "special": "\033[2m", "supervised": "\033[30;42m", "drop
 
 @app.command()
 def check(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files without a task; the project's own files without."),
+    ] = None,
     code: Annotated[
         str | None, typer.Option(help="Show only this finding, with all its rows.")
+    ] = None,
+    asked: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="A slow check to run too, by name; may be given again."),
     ] = None,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
@@ -31,40 +41,72 @@ def check(
     """Everything the checks find, with rows and what to do. Changes nothing. Exit code 1: an error was found."""
     from burnish import lifecycle
 
-    opened = lifecycle.open_project(project)
-    edge = terminal_edge(quiet=True)
-    recipe = recipe_of(
-        project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
-    )
-    read, issues = lifecycle.check_data(
-        opened, counter=lifecycle.token_counter(opened, recipe, edge, cached=True)
-    )
-    issues = tuple(issue for issue in issues if code is None or issue.code == code)
-    used = sum(len(rows) for rows in read.examples.values())
+    wanted = _asked(asked or ())
+    if files:
+        checked = lifecycle.check_files(files, asked=wanted)
+    else:
+        opened = lifecycle.open_project(project)
+        edge = terminal_edge(quiet=True)
+        recipe = recipe_of(
+            project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
+        )  # fmt: skip
+        counter = lifecycle.token_counter(opened, recipe, edge, cached=True)
+        checked = lifecycle.check_data(opened, counter=counter, asked=wanted)
+    issues = tuple(issue for issue in checked.issues if code is None or issue.code == code)
     worst = EXIT_PROBLEM if any(issue.severity == "error" for issue in issues) else EXIT_DONE
+    rows = len(checked.scene)
+    every = {one.issue: one.numbers for one in checked.findings} if code else {}
     if as_json:
+        found = [issue.model_dump(mode="json") for issue in issues]
+        for one, issue in zip(found, issues, strict=True):
+            if issue in every:
+                one["rows"] = [checked.scene.place(number) for number in every[issue]]
+        rejected = {reason: one.count for reason, one in checked.scene.rejections.items()}
         say.as_json(
             {
-                "rows_in": read.rows_in,
-                "readable": used,
-                "rejected": [one.model_dump(mode="json") for one in read.rejections],
-                "issues": [issue.model_dump(mode="json") for issue in issues],
+                "rows_in": rows + checked.rejected,
+                "readable": rows,
+                "rejected": rejected,
+                "issues": found,
             }
         )
         return worst
-    say.result(f"{read.rows_in} rows in: {used} readable, {len(read.rejections)} rejected")
+    say.result(f"{rows + checked.rejected} rows in: {rows} readable, {checked.rejected} rejected")
     for issue in issues:
         say.result(f"{issue.severity}: {issue.code}: {issue.what}")
-        rows = issue.rows if code else issue.rows[:3]
-        more = f" and {issue.count - len(rows)} more" if issue.count > len(rows) else ""
-        if rows:
-            say.result(f"    rows: {', '.join(rows)}{more}")
+        if issue in every:
+            for number in every[issue]:
+                say.result(f"    {checked.scene.place(number)}")
+        elif issue.rows:
+            shown = issue.rows if code else issue.rows[:3]
+            more = f" and {issue.count - len(shown)} more" if issue.count > len(shown) else ""
+            say.result(f"    rows: {', '.join(shown)}{more}")
         if issue.fix:
             say.result(f"    fix: {issue.fix}")
     say.result(
         "next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is"
     )
     return worst
+
+
+def _asked(names: Sequence[str]) -> tuple[str, ...]:
+    """The slow checks of those names, each once.
+
+    Raises: check-unknown.
+    """
+    from burnish.data.check import ASKED
+
+    for name in names:
+        if name not in ASKED:
+            raise fail(
+                "check-unknown",
+                f'no check is called "{name}"',
+                where="--with",
+                expected=f"one of {', '.join(ASKED) or 'none yet'}",
+                fix="burnish data check --help",
+                nearest=nearest(name, ASKED),
+            )
+    return tuple(dict.fromkeys(names))
 
 
 @app.command()

@@ -1,35 +1,189 @@
-"""What a check may look at, and the groupings that several checks and the settling of rows share."""
+"""What a check may look at: rows one after another, in memory that does not grow with the file.
+
+A check is handed a `Scene` once and every row as `Seen`, and says at the end what it found. What it must remember about
+every row it keeps in a `Column` or `Buckets` (data/spill.py), or it asks the scene, which remembers for all checks
+where each row stands, what its label is and which rows ask the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
+from burnish.data.spill import Buckets, Column
 from burnish.records.dataset import Issue, Rejection
-from burnish.records.example import Example, Split
+from burnish.records.encoding import FloatArray, IntArray
+from burnish.records.example import SPLITS, Example, Split
+from burnish.records.label import label_names
 from burnish.records.task import Task
 
 LISTED_ROWS = 20
+Labels = tuple[str, ...]
 TokenLengths = Callable[[Sequence[Mapping[str, str]]], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """The rows as read. `token_lengths` counts tokens of inputs, `limit_tokens` is the model's limit."""
+class Seen:
+    """One row. `number` counts the rows from 0 over all files; `label` is None where none is known;
+    `columns` hold what is neither input nor label.
+    """
 
-    task: Task
-    examples: Mapping[Split, Sequence[Example]]
-    rejections: Sequence[Rejection] = ()
-    token_lengths: TokenLengths | None = None
-    limit_tokens: int | None = None
+    number: int
+    where: str
+    split: Split
+    inputs: Mapping[str, str]
+    label: Labels | None
+    input_id: str
+    group: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
-    def all_examples(self) -> Iterable[Example]:
-        """Every example of every given split, in order."""
-        for examples in self.examples.values():
-            yield from examples
+    @property
+    def text(self) -> str:
+        """All inputs, a line each."""
+        return "\n".join(self.inputs.values())
 
 
-Check = Callable[[Evidence], tuple[Issue, ...]]
+def seen(number: int, split: Split, example: Example) -> Seen:
+    """An example as checks see it."""
+    return Seen(
+        number=number,
+        where=example.source.where,
+        split=split,
+        inputs=example.inputs,
+        label=label_names(example.label) if example.label else None,
+        input_id=example.input_id,
+        group=example.group,
+        columns=example.columns,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """An issue and all rows it is about, by number; `rows` of the issue are the first twenty of them.
+
+    A mend says what `--fix` does with them: "drop", or "relabel" to the label of the same place in `labels`, or "redact".
+    None: only a person can tell.
+    """
+
+    issue: Issue
+    numbers: Sequence[int] = ()
+    mend: str | None = None
+    labels: Sequence[Labels] = ()
+
+
+class Inspector(Protocol):
+    """One check at work on one reading."""
+
+    def see(self, row: Seen) -> None: ...
+
+    def findings(self) -> Iterable[Finding]: ...
+
+
+class Scene:
+    """What all checks of one reading share. Without a `task` there are no labels.
+
+    `token_lengths` counts tokens of inputs, `limit_tokens` is the model's limit. `recall` gives rows again by number.
+    `vectors` embeds texts, `out_of_fold` gives label probabilities of rows from models that never saw them, shape
+    (rows, labels in the task's order); None: not asked for, and the checks that need them are silent.
+    """
+
+    def __init__(
+        self,
+        task: Task | None,
+        *,
+        recall: Callable[[Sequence[int]], Mapping[int, Seen]],
+        token_lengths: TokenLengths | None = None,
+        limit_tokens: int | None = None,
+        vectors: Callable[[Sequence[str]], FloatArray] | None = None,
+        out_of_fold: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None,
+    ) -> None:
+        self.task = task
+        self.recall = recall
+        self.token_lengths = token_lengths
+        self.limit_tokens = limit_tokens
+        self.vectors = vectors
+        self.out_of_fold = out_of_fold
+        self.rejections: dict[str, Rejected] = {}
+        self._same = Buckets()
+        self._labels = Column()
+        self._splits = Column()
+        self._lines = Column()
+        self._files = Column()
+        # both grow with the labels and the files, not with the rows; dicts keep the order of arrival
+        self._label_numbers: dict[Labels | None, int] = {}
+        self._label_list: list[Labels | None] = []
+        self._file_numbers: dict[str, int] = {}
+        self._file_list: list[str] = []
+
+    def __len__(self) -> int:
+        """How many rows were seen."""
+        return len(self._labels)
+
+    def remember(self, row: Seen) -> None:
+        """Take note of a row for every check. Rows come in the order of their numbers."""
+        self._same.add(int(row.input_id, 16), row.number)
+        if row.label not in self._label_numbers:
+            self._label_numbers[row.label] = len(self._label_list)
+            self._label_list.append(row.label)
+        self._labels.add(self._label_numbers[row.label])
+        self._splits.add(SPLITS.index(row.split))
+        file, _, line = row.where.rpartition(":")
+        if not line.isdecimal():
+            file, line = row.where, "-1"
+        if file not in self._file_numbers:
+            self._file_numbers[file] = len(self._file_list)
+            self._file_list.append(file)
+        self._files.add(self._file_numbers[file])
+        self._lines.add(int(line))
+
+    def reject(self, rejection: Rejection) -> None:
+        """Take note of a record that is no row."""
+        self.rejections.setdefault(rejection.reason, Rejected()).add(rejection)
+
+    def place(self, number: int) -> str:
+        """Where a row stands."""
+        file = self._file_list[self._files[number]]
+        line = self._lines[number]
+        return file if line < 0 else f"{file}:{line}"
+
+    def places(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        """Where the first twenty stand."""
+        return tuple(self.place(number) for number, _ in zip(numbers, range(LISTED_ROWS)))
+
+    def label(self, number: int) -> Labels | None:
+        """A row's label."""
+        return self._label_list[self._labels[number]]
+
+    def split(self, number: int) -> Split:
+        """The split of the file a row is from."""
+        return SPLITS[self._splits[number]]
+
+    def same_inputs(self) -> Iterator[IntArray]:
+        """The numbers of rows that ask word for word the same, for each text that stands twice or more."""
+        return self._same.groups()
+
+    def excerpt(self, number: int) -> str:
+        """The beginning of a row's text on one line, in quotes."""
+        row = self.recall([number]).get(number)
+        return excerpt(row.text) if row is not None else '""'
+
+
+@dataclass(slots=True)
+class Rejected:
+    """Rejections of one reason: how many, the first of them, and how often each detail."""
+
+    count: int = 0
+    first: list[Rejection] = field(default_factory=list)
+    details: dict[str, int] = field(default_factory=dict)
+
+    def add(self, rejection: Rejection) -> None:
+        self.count += 1
+        if len(self.first) < LISTED_ROWS:
+            self.first.append(rejection)
+        # details name columns and spellings, so they repeat; those that do not would fill the memory
+        if rejection.detail in self.details or len(self.details) < 1000:
+            self.details[rejection.detail] = self.details.get(rejection.detail, 0) + 1
 
 
 def by_input(examples: Iterable[Example]) -> dict[str, list[Example]]:
@@ -45,13 +199,13 @@ def disagree(examples: Sequence[Example]) -> bool:
     return any(example.label != examples[0].label for example in examples[1:])
 
 
-def places(examples: Iterable[Example]) -> tuple[str, ...]:
-    """Where the first twenty stand."""
-    return tuple(example.source.where for example, _ in zip(examples, range(LISTED_ROWS)))
+def excerpt(text: str, *, characters: int = 60) -> str:
+    """The beginning of a text on one line, in quotes.
 
-
-def excerpt(example: Example, *, characters: int = 60) -> str:
-    """The beginning of a row's text on one line, in quotes."""
-    text = " ".join(" ".join(example.inputs.values()).split())
-    cut = text if len(text) <= characters else text[: characters - 1] + "…"
+    Example:
+        >>> excerpt("Where\\n is it?")
+        '"Where is it?"'
+    """
+    line = " ".join(text[: characters * 10].split())
+    cut = line if len(line) <= characters else line[: characters - 1] + "…"
     return f'"{cut}"'

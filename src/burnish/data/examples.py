@@ -38,7 +38,9 @@ class ReadResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class ExampleFile:
+    """A file of the task that was looked at; `name` is relative to task.toml."""
+
     path: Path
     name: str
     split: Split
@@ -60,7 +62,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     files: list[DataFile] = []
     issues: list[Issue] = []
     rows_in = 0
-    for file in _look(task, root):
+    for file in look(task, root):
         before = rows_in
         used = examples.setdefault(file.split, [])
         for record in read_rows(file.path, name=file.name, facts=file.facts):
@@ -139,7 +141,7 @@ def to_example(
     return example
 
 
-def _look(task: Task, root: Path) -> list[_File]:
+def look(task: Task, root: Path) -> list[ExampleFile]:
     """Every file of the task with its facts.
 
     Raises: BurnishError with the problems of all files at once.
@@ -152,7 +154,7 @@ def _look(task: Task, root: Path) -> list[_File]:
             expected='[data] train = ["FILE"]',
             fix="add the file's name under [data] in task.toml",
         )
-    found: list[_File] = []
+    found: list[ExampleFile] = []
     problems: list[Problem] = []
     for split, name in _names(task):
         path = root / name
@@ -164,7 +166,7 @@ def _look(task: Task, root: Path) -> list[_File]:
             problems.extend(error.problems)
             continue
         problems.extend(check_columns(task, root / "task.toml", facts.columns, file=called))
-        found.append(_File(path, called, split, facts))
+        found.append(ExampleFile(path, called, split, facts))
     if problems:
         raise BurnishError(tuple(problems))
     return found

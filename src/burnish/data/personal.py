@@ -1,4 +1,4 @@
-"""Where personal numbers and addresses stand in a text: e-mail, IBAN, IP address, payment card, phone.
+"""Where personal numbers and addresses stand in a text: e-mail, IBAN, IP address, payment card, phone, national id, secret.
 
 Patterns find candidates, checksums and tables decide. Detection knows nothing of what is done with the finds.
 """
@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import get_args
 
+from burnish.data.national import national_spans
 from burnish.data.phones import LETTERS, Span, phones
+from burnish.data.secrets import may_hold, secret_spans
 from burnish.records.task import Redaction
 
 KINDS: tuple[Redaction, ...] = get_args(Redaction)
-_ANY = re.compile(r"[@\d]")  # without either there is nothing to find
+_ANY = re.compile(r"[@\d]")  # without either there is nothing but secrets to find
+# What every find of a kind holds, so that most texts cost a look and no search.
+_PAIR = re.compile(r"\d\d")
+_MANY = re.compile(r"(?:\d[^\d]{0,8}){7}")
+_MARKED = re.compile(r"\d\.\d|:")
 MASK = "\0"  # stands where something was found already: no letter, digit or sign of any pattern
 
 
@@ -43,10 +49,12 @@ def find(text: str, kinds: Iterable[Redaction] = KINDS) -> tuple[Found, ...]:
     """
     wanted = frozenset(kinds)
     found: list[Found] = []
-    if _ANY.search(text) is None:
+    if _ANY.search(text) is None and not may_hold(text):
         return ()
     left = text
-    for kind, look in _LOOKS.items():
+    for kind, (may, look) in _LOOKS.items():
+        if not may(left):
+            continue
         spans = list(look(left))
         found += [Found(kind, start, end) for start, end in spans if kind in wanted]
         left = _masked(left, spans)
@@ -253,11 +261,13 @@ def luhn(digits: str) -> bool:
     return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0
 
 
-# From the surest to the least sure: what one has found, the next does not look at.
-_LOOKS: Mapping[Redaction, Callable[[str], Iterable[Span]]] = {
-    "email": _emails,
-    "iban": _ibans,
-    "ip": _ips,
-    "card": _cards,
-    "phone": phones,
+# From the surest to the least sure: what one has found, the next does not look at. Each with its quick look.
+_LOOKS: Mapping[Redaction, tuple[Callable[[str], object], Callable[[str], Iterable[Span]]]] = {
+    "secret": (may_hold, secret_spans),
+    "email": (lambda text: "@" in text, _emails),
+    "iban": (_PAIR.search, _ibans),
+    "ip": (_MARKED.search, _ips),
+    "card": (_MANY.search, _cards),
+    "national_id": (_PAIR.search, national_spans),
+    "phone": (_MANY.search, phones),
 }

@@ -21,7 +21,8 @@ class Redacted:
 
 
 def redact(text: str, kinds: Iterable[Redaction] = KINDS) -> Redacted:
-    """Put "[email]", "[phone]", "[card]", "[iban]" or "[ip]" where one stands; no other character changes.
+    """Put "[email]", "[phone]", "[card]", "[iban]", "[ip]", "[national_id]" or "[secret]" where one stands; no other
+    character changes.
 
     A text without any comes back as the same object; what was redacted once is not changed by doing it again;
     the order of `kinds` says nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -99,7 +99,7 @@ class Retrain(Record):
 
 # What happens around a model, not what counts as right: changing it makes no other task.
 _AROUND = frozenset({"data", "audit", "keep_days", "redact", "monitor", "retrain"})
-Redaction = Literal["email", "phone", "card", "iban", "ip"]
+Redaction = Literal["email", "phone", "card", "iban", "ip", "national_id", "secret"]
 
 
 class Task(Record):
@@ -127,7 +127,7 @@ class Task(Record):
     audit: float = Field(default=0.0, ge=0, le=1)
     keep_inputs: Literal["full", "hash"] = "full"
     keep_days: int = Field(default=30, ge=1)
-    redact: tuple[Redaction, ...] = ("email", "phone", "card", "iban", "ip")
+    redact: tuple[Redaction, ...] = get_args(Redaction)
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
     data: DataFiles | None = None

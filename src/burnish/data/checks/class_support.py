@@ -2,91 +2,114 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
-from burnish.data.evidence import LISTED_ROWS, Evidence
-from burnish.records.dataset import Issue
-from burnish.records.label import label_names
+from burnish.data.evidence import LISTED_ROWS, Finding, Scene, Seen
+from burnish.records.dataset import Issue, Severity
+from burnish.records.example import SPLITS, Split
 
 FEWEST_INPUTS = 3  # one for each of train, validation and test
 FEW_ROWS = 100  # below this an interval on accuracy is wider than most differences of interest
+# The largest class by so much over the smallest: accuracy then says little about the small one.
+IMBALANCE_RATIO = 20.0
 
 
-def check(evidence: Evidence) -> tuple[Issue, ...]:
-    """Issues for a single class (error), labels without rows or with too few, and very few rows."""
-    inputs: dict[str, set[str]] = defaultdict(set)
-    rows = 0
-    for example in evidence.all_examples():
-        rows += 1
-        for name in label_names(example.label) if example.label else ():
-            inputs[name].add(example.input_id)
-    names = evidence.task.label_names
-    present = [name for name in names if inputs[name]]
-    missing = [name for name in names if not inputs[name]]
-    rare = [name for name in present if len(inputs[name]) < FEWEST_INPUTS]
-    issues = []
-    if len(present) < 2:
-        issues.append(
-            Issue(
-                code="one-class",
-                severity="error",
-                what=f"all {rows} rows carry the same label"
-                + (f' ("{present[0]}")' if present else ""),
-                count=rows,
+class ClassSupport:
+    """A single class (error), labels without rows or with too few, far more of one than of another, very few rows."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._inputs: dict[str, set[str]] = defaultdict(set)  # at most FEWEST_INPUTS of each label
+        self._rows: Counter[str] = Counter()
+        self._shown: dict[Split, set[str]] = {}
+
+    def see(self, row: Seen) -> None:
+        shown = self._shown.setdefault(row.split, set())
+        for name in row.label or ():
+            self._rows[name] += 1
+            shown.add(name)
+            if len(self._inputs[name]) < FEWEST_INPUTS:
+                self._inputs[name].add(row.input_id)
+
+    def findings(self) -> Iterator[Finding]:
+        task, rows = self._scene.task, len(self._scene)
+        if task is None:
+            return
+        present = [name for name in task.label_names if self._inputs[name]]
+        missing = [name for name in task.label_names if not self._inputs[name]]
+        rare = [name for name in present if len(self._inputs[name]) < FEWEST_INPUTS]
+        if len(present) < 2:
+            only = f' ("{present[0]}")' if present else ""
+            yield _finding(
+                "one-class",
+                "error",
+                f"all {rows} rows carry the same label{only}",
+                rows,
                 fix="add rows with the other labels: with one class there is nothing to learn",
             )
-        )
-    if missing:
-        issues.append(
-            Issue(
-                code="class-missing",
-                severity="warning",
-                what=f"labels without a row: {_listed(missing)}",
-                count=len(missing),
+        if missing:
+            yield _finding(
+                "class-missing",
+                "warning",
+                f"labels without a row: {_listed(missing)}",
+                len(missing),
                 fix="add rows, or remove the labels from task.toml",
             )
-        )
-    if rare:
-        counted = [f"{name} ({len(inputs[name])})" for name in rare]
-        issues.append(
-            Issue(
-                code="class-rare",
-                severity="warning",
-                what=f"labels with fewer than {FEWEST_INPUTS} different texts, "
+        if rare:
+            counted = [f"{name} ({len(self._inputs[name])})" for name in rare]
+            yield _finding(
+                "class-rare",
+                "warning",
+                f"labels with fewer than {FEWEST_INPUTS} different texts, "
                 f"too few to train and test on: {_listed(counted)}",
-                count=len(rare),
+                len(rare),
                 fix="add rows for them, or merge them into another label",
             )
-        )
-    if rows < FEW_ROWS:
-        issues.append(
-            Issue(
-                code="few-rows",
-                severity="warning",
-                what=f"{rows} rows in all: every measure will have a wide interval",
-                count=rows,
+        yield from self._imbalance(present)
+        if rows < FEW_ROWS:
+            yield _finding(
+                "few-rows",
+                "warning",
+                f"{rows} rows in all: every measure will have a wide interval",
+                rows,
                 fix=f"label more rows, {FEW_ROWS} at the least",
             )
-        )
-    return (*issues, *_untested(evidence, present))
+        yield from self._untested(present)
 
-
-def _untested(evidence: Evidence, present: list[str]) -> tuple[Issue, ...]:
-    """Labels that a given validation or test file never asks about, or that train never shows."""
-    issues = []
-    for split, examples in evidence.examples.items():
-        shown = {n for e in examples if e.label is not None for n in label_names(e.label)}
-        absent = [name for name in present if name not in shown]
-        if absent and examples:
-            issues.append(
-                Issue(
-                    code="class-untested" if split != "train" else "class-untrained",
-                    severity="note" if split != "train" else "warning",
-                    what=f"labels that other files have and {split} has not: {_listed(absent)}",
-                    count=len(absent),
-                )
+    def _imbalance(self, present: list[str]) -> Iterator[Finding]:
+        if len(present) < 2:
+            return
+        most = max(present, key=lambda name: self._rows[name])
+        least = min(present, key=lambda name: self._rows[name])
+        if self._rows[most] >= IMBALANCE_RATIO * self._rows[least]:
+            yield _finding(
+                "class-imbalance",
+                "note",
+                f'"{most}" has {self._rows[most]} rows and "{least}" {self._rows[least]}: accuracy says little '
+                "about the small one, macro_f1 counts both alike",
+                self._rows[least],
+                fix="label more rows of the small ones, and judge by macro_f1",
             )
-    return tuple(issues)
+
+    def _untested(self, present: list[str]) -> Iterator[Finding]:
+        """Labels that a given validation or test file never asks about, or that train never shows."""
+        for split in SPLITS:
+            shown = self._shown.get(split, set())
+            absent = [name for name in present if name not in shown]
+            if not absent or split not in self._shown:
+                continue
+            yield _finding(
+                "class-untested" if split != "train" else "class-untrained",
+                "note" if split != "train" else "warning",
+                f"labels that other files have and {split} has not: {_listed(absent)}",
+                len(absent),
+                fix="",
+            )
+
+
+def _finding(code: str, severity: Severity, what: str, count: int, *, fix: str) -> Finding:
+    return Finding(Issue(code=code, severity=severity, what=what, count=count, fix=fix))
 
 
 def _listed(names: list[str]) -> str:

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-from burnish.data.evidence import Evidence, by_input, disagree, excerpt, places
+from collections.abc import Iterator
+
+from burnish.data.evidence import Finding, Scene, Seen
 from burnish.records.dataset import Issue
-from burnish.records.label import label_names
 
 CODE = "label-conflict"
 
 
-def check(evidence: Evidence) -> tuple[Issue, ...]:
-    """One issue: how many texts are answered in more than one way, in how many rows."""
-    groups = [same for same in by_input(evidence.all_examples()).values() if disagree(same)]
-    if not groups:
-        return ()
-    rows = [example for same in groups for example in same]
-    said = dict.fromkeys(
-        "+".join(label_names(example.label)) if example.label else "no label"
-        for example in groups[0]
-    )
-    what = (
-        f"{len(groups)} texts carry different labels ({len(rows)} rows), "
-        f"for instance {excerpt(groups[0][0])}: {', '.join(said)}"
-    )
-    published = {
-        example.row_id
-        for split, examples in evidence.examples.items()
-        if split != "train"
-        for example in examples
-    }
-    kept = sum(example.row_id in published for example in rows)
-    if kept:
-        what += f"; {kept} of them stand in given test or validation files and stay as published"
-    return (
-        Issue(
-            code=CODE,
-            severity="warning",
-            what=what,
-            count=len(rows),
-            rows=places(rows),
-            fix="decide which label is right and correct the file; until then these rows train nothing",
-        ),
-    )
+class Conflicts:
+    """One finding: how many texts are answered in more than one way, in how many rows."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def see(self, row: Seen) -> None:
+        """The scene remembers all that is needed."""
+
+    def findings(self) -> Iterator[Finding]:
+        scene = self._scene
+        groups = 0
+        numbers: list[int] = []
+        first: list[int] = []
+        for group in scene.same_inputs():
+            rows = group.tolist()
+            if len({scene.label(row) for row in rows}) > 1:
+                groups += 1
+                numbers += rows
+                first = min(first or rows, rows)
+        if not numbers:
+            return
+        numbers.sort()
+        said = dict.fromkeys("+".join(scene.label(row) or ()) or "no label" for row in first)
+        what = (
+            f"{groups} texts carry different labels ({len(numbers)} rows), "
+            f"for instance {scene.excerpt(first[0])}: {', '.join(said)}"
+        )
+        kept = sum(scene.split(number) != "train" for number in numbers)
+        if kept:
+            what += (
+                f"; {kept} of them stand in given test or validation files and stay as published"
+            )
+        yield Finding(
+            Issue(
+                code=CODE,
+                severity="warning",
+                what=what,
+                count=len(numbers),
+                rows=scene.places(numbers),
+                fix="decide which label is right and correct the file; until then these rows train nothing",
+            ),
+            numbers,
+        )

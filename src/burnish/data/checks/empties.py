@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from burnish.data.evidence import LISTED_ROWS, Evidence, places
+from collections.abc import Iterator
+
+from burnish.data.evidence import Finding, Scene, Seen
+from burnish.data.spill import Column
 from burnish.records.dataset import Issue
 
 CODES = ("empty-text", "empty-label")
 # what spreadsheets and exports write where nothing was
 PLACEHOLDERS = frozenset({"na", "n/a", "nan", "none", "null", "nil", "-", "--", "?", ".", "#n/a"})
+_LONGEST = max(map(len, PLACEHOLDERS))
 
 
-def check(evidence: Evidence) -> tuple[Issue, ...]:
-    """Issues for empty texts, empty labels, and texts such as "N/A" (kept: they may be meant)."""
-    issues = []
-    for code, column in zip(CODES, ("text", "label"), strict=True):
-        found = [r.where for r in evidence.rejections if r.reason == code]
-        if found:
-            issues.append(
-                Issue(
-                    code=code,
-                    severity="warning",
-                    what=f"{len(found)} rows have no {column} and are not used",
-                    count=len(found),
-                    rows=tuple(found[:LISTED_ROWS]),
-                    fix=f"fill in the {column} or delete the rows",
+class Empties:
+    """Empty texts, empty labels, and texts such as "N/A" (kept: they may be meant)."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._hollow = Column()
+
+    def see(self, row: Seen) -> None:
+        if all(_is_hollow(text) for text in row.inputs.values()):
+            self._hollow.add(row.number)
+
+    def findings(self) -> Iterator[Finding]:
+        for code, column in zip(CODES, ("text", "label"), strict=True):
+            found = self._scene.rejections.get(code)
+            if found is not None:
+                yield Finding(
+                    Issue(
+                        code=code,
+                        severity="warning",
+                        what=f"{found.count} rows have no {column} and are not used",
+                        count=found.count,
+                        rows=tuple(one.where for one in found.first),
+                        fix=f"fill in the {column} or delete the rows",
+                    )
                 )
+        if len(self._hollow):
+            numbers = self._hollow.all()
+            yield Finding(
+                Issue(
+                    code="text-placeholder",
+                    severity="note",
+                    what=f'{len(numbers)} texts say only something like "N/A"; they are used as written',
+                    count=len(numbers),
+                    rows=self._scene.places(numbers.tolist()),
+                    fix="burnish data check --fix text-placeholder drops the rows, if the words stand for a missing text",
+                ),
+                numbers.tolist(),
+                mend="drop",
             )
-    hollow = [
-        example
-        for example in evidence.all_examples()
-        if all(not t.strip() or t.strip().lower() in PLACEHOLDERS for t in example.inputs.values())
-    ]
-    if hollow:
-        issues.append(
-            Issue(
-                code="text-placeholder",
-                severity="note",
-                what=f'{len(hollow)} texts say only something like "N/A"; they are used as written',
-                count=len(hollow),
-                rows=places(hollow),
-                fix="delete the rows if the words stand for a missing text",
-            )
-        )
-    return tuple(issues)
+
+
+def _is_hollow(text: str) -> bool:
+    word = text.strip()
+    return not word or (len(word) <= _LONGEST and word.lower() in PLACEHOLDERS)

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from burnish.data.evidence import Evidence, by_input, disagree, excerpt, places
+from collections import defaultdict
+from collections.abc import Iterator
+
+from burnish.data.evidence import Finding, Scene, Seen
 from burnish.records.dataset import Issue
+from burnish.records.example import SPLITS, Split
 
 CODE = "duplicate-rows"
 
 
-def check(evidence: Evidence) -> tuple[Issue, ...]:
-    """One issue per split: how many rows repeat an earlier one word for word, label included."""
-    issues = []
-    for split, examples in evidence.examples.items():
-        groups = [same for same in by_input(examples).values() if not disagree(same)]
-        extra = [example for same in groups for example in same[1:]]
-        if not extra:
-            continue
-        kept = "the first of each is kept" if split == "train" else "kept as published"
-        issues.append(
-            Issue(
-                code=CODE,
-                severity="note",
-                what=f"{len(extra)} rows of {split} repeat an earlier row ({kept}), "
-                f"for instance {excerpt(extra[0])}",
-                count=len(extra),
-                rows=places(extra),
+class ExactDuplicates:
+    """One finding per split: how many rows repeat an earlier one word for word, label included."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def see(self, row: Seen) -> None:
+        """The scene remembers all that is needed."""
+
+    def findings(self) -> Iterator[Finding]:
+        scene = self._scene
+        extra: dict[Split, list[int]] = {split: [] for split in SPLITS}
+        for group in scene.same_inputs():
+            together: dict[Split, list[int]] = defaultdict(list)
+            for row in group.tolist():
+                together[scene.split(row)].append(row)
+            for split, rows in together.items():
+                if len({scene.label(row) for row in rows}) == 1:
+                    extra[split] += rows[1:]
+        for split, rows in extra.items():
+            if not rows:
+                continue
+            rows.sort()
+            kept = "the first of each is kept" if split == "train" else "kept as published"
+            yield Finding(
+                Issue(
+                    code=CODE,
+                    severity="note",
+                    what=f"{len(rows)} rows of {split} repeat an earlier row ({kept}), "
+                    f"for instance {scene.excerpt(rows[0])}",
+                    count=len(rows),
+                    rows=scene.places(rows),
+                ),
+                rows,
             )
-        )
-    return tuple(issues)

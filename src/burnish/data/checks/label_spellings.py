@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import combinations
 
-from burnish.data.evidence import LISTED_ROWS, Evidence, places
+from burnish.data.evidence import LISTED_ROWS, Finding, Scene, Seen
 from burnish.records.dataset import Issue
-from burnish.records.label import label_names
 
 CODE = "labels-alike"
 ALIKE = 0.85  # difflib ratio: one slip in a word of seven letters or more
@@ -16,55 +16,51 @@ RARE_FRACTION = 0.1  # a slip is much rarer than the label it was meant to be
 FEWEST_LETTERS = 4
 
 
-def check(evidence: Evidence) -> tuple[Issue, ...]:
+class LabelSpellings:
     """Unknown spellings in the data (error), and labels of the task that look like one (warning)."""
-    return (*_unknown(evidence), *_alike(evidence))
 
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._rows: dict[str, list[int]] = defaultdict(list)
+        self._counts: Counter[str] = Counter()
 
-def _unknown(evidence: Evidence) -> tuple[Issue, ...]:
-    where: dict[str, list[str]] = defaultdict(list)
-    for rejection in evidence.rejections:
-        if rejection.reason == "label-unknown":
-            where[rejection.detail].append(rejection.where)
-    if not where:
-        return ()
-    common = sorted(where.items(), key=lambda item: -len(item[1]))
-    listed = "; ".join(f"{detail}: {len(rows)} rows" for detail, rows in common[:LISTED_ROWS])
-    rows = [place for places in where.values() for place in places]
-    return (
-        Issue(
-            code="label-unknown",
-            severity="error",
-            what=f"{len(rows)} rows hold labels the task does not know and are not used: {listed}",
-            count=len(rows),
-            rows=tuple(rows[:LISTED_ROWS]),
-            fix="correct the rows, or add the spelling to values of its label in task.toml",
-        ),
-    )
+    def see(self, row: Seen) -> None:
+        for name in row.label or ():
+            self._counts[name] += 1
+            if len(self._rows[name]) < LISTED_ROWS:
+                self._rows[name].append(row.number)
 
-
-def _alike(evidence: Evidence) -> tuple[Issue, ...]:
-    rows = defaultdict(list)
-    for example in evidence.all_examples():
-        for name in label_names(example.label) if example.label else ():
-            rows[name].append(example)
-    counts = Counter({name: len(rows[name]) for name in evidence.task.label_names})
-    issues = []
-    for first, second in combinations(evidence.task.label_names, 2):
-        rare, usual = sorted((first, second), key=lambda name: counts[name])
-        if counts[rare] and look_alike(rare, usual, rarity=counts[rare] / counts[usual]):
-            issues.append(
+    def findings(self) -> Iterator[Finding]:
+        unknown = self._scene.rejections.get("label-unknown")
+        if unknown is not None:
+            common = sorted(unknown.details.items(), key=lambda item: -item[1])
+            listed = "; ".join(f"{detail}: {rows} rows" for detail, rows in common[:LISTED_ROWS])
+            yield Finding(
                 Issue(
-                    code=CODE,
-                    severity="warning",
-                    what=f'labels "{rare}" ({counts[rare]} rows) and "{usual}" '
-                    f"({counts[usual]} rows) look like one label spelt twice",
-                    count=counts[rare],
-                    rows=places(rows[rare]),
-                    fix=f'move "{rare}" to values of the label "{usual}" in task.toml',
+                    code="label-unknown",
+                    severity="error",
+                    what=f"{unknown.count} rows hold labels the task does not know and are not used: {listed}",
+                    count=unknown.count,
+                    rows=tuple(one.where for one in unknown.first),
+                    fix="correct the rows, or add the spelling to values of its label in task.toml",
                 )
             )
-    return tuple(issues)
+        names = self._scene.task.label_names if self._scene.task else ()
+        for first, second in combinations(names, 2):
+            rare, usual = sorted((first, second), key=lambda name: self._counts[name])
+            rows, most = self._counts[rare], self._counts[usual]
+            if rows and look_alike(rare, usual, rarity=rows / most):
+                yield Finding(
+                    Issue(
+                        code=CODE,
+                        severity="warning",
+                        what=f'labels "{rare}" ({rows} rows) and "{usual}" ({most} rows) look like '
+                        "one label spelt twice",
+                        count=rows,
+                        rows=self._scene.places(self._rows[rare]),
+                        fix=f'move "{rare}" to values of the label "{usual}" in task.toml',
+                    )
+                )
 
 
 def look_alike(first: str, second: str, *, rarity: float) -> bool:

@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from burnish.data.evidence import Evidence, places
+from collections.abc import Iterator, Mapping
+
+from burnish.data.evidence import Finding, Scene, Seen
+from burnish.data.spill import Column
 from burnish.records.dataset import Issue
 
 CODE = "text-too-long"
+_TOGETHER = 1000
 
 
-def check(evidence: Evidence) -> tuple[Issue, ...]:
-    """One issue: how many rows would lose their end, and how much. Silent without a model to count for."""
-    if evidence.token_lengths is None or evidence.limit_tokens is None:
-        return ()
-    examples = list(evidence.all_examples())
-    lengths = evidence.token_lengths([example.inputs for example in examples])
-    limit = evidence.limit_tokens
-    long = [
-        (length, example)
-        for length, example in zip(lengths, examples, strict=True)
-        if length > limit
-    ]
-    if not long:
-        return ()
-    lost = sum(length - limit for length, _ in long)
-    longest = max(length for length, _ in long)
-    return (
-        Issue(
-            code=CODE,
-            severity="warning",
-            what=f"{len(long)} of {len(examples)} rows are longer than the {limit} tokens the model "
-            f"reads; their ends are cut ({lost} of {sum(lengths)} tokens, "
-            f"the longest row has {longest})",
-            count=len(long),
-            rows=places(example for _, example in sorted(long, key=lambda pair: -pair[0])),
-            fix="raise max_tokens if the model allows it, or shorten the texts",
-        ),
-    )
+class Lengths:
+    """One finding: how many rows would lose their end, and how much. Silent without a model to count for."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._waiting: list[tuple[int, Mapping[str, str]]] = []
+        self._long = Column()
+        self._lengths = Column()
+        self._tokens = 0
+
+    def see(self, row: Seen) -> None:
+        if self._scene.token_lengths is None or self._scene.limit_tokens is None:
+            return
+        self._waiting.append((row.number, row.inputs))
+        if len(self._waiting) >= _TOGETHER:
+            self._count()
+
+    def findings(self) -> Iterator[Finding]:
+        self._count()
+        limit = self._scene.limit_tokens
+        if limit is None or not len(self._long):
+            return
+        numbers, lengths = self._long.all(), self._lengths.all()
+        lost = int(lengths.sum()) - limit * len(lengths)
+        longest_first = numbers[(-lengths).argsort(kind="stable")].tolist()
+        yield Finding(
+            Issue(
+                code=CODE,
+                severity="warning",
+                what=f"{len(numbers)} of {len(self._scene)} rows are longer than the {limit} tokens the model "
+                f"reads; their ends are cut ({lost} of {self._tokens} tokens, "
+                f"the longest row has {int(lengths.max())})",
+                count=len(numbers),
+                rows=self._scene.places(longest_first),
+                fix="raise max_tokens if the model allows it, or shorten the texts",
+            ),
+            longest_first,
+        )
+
+    def _count(self) -> None:
+        count, limit = self._scene.token_lengths, self._scene.limit_tokens
+        if count is None or limit is None or not self._waiting:
+            return
+        found = count([inputs for _, inputs in self._waiting])
+        for (number, _), length in zip(self._waiting, found, strict=True):
+            self._tokens += length
+            if length > limit:
+                self._long.add(number)
+                self._lengths.add(length)
+        self._waiting.clear()

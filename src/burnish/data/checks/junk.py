@@ -1,0 +1,124 @@
+"""Texts that hardly say anything: keys pressed at random, one sign again and again, only digits, only an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from burnish.data.evidence import Finding, Scene, Seen, excerpt
+from burnish.data.tally import Tally
+
+_URL = re.compile(r"(?:(?:https?://|www\.)\S+\s*)+", re.IGNORECASE)
+_RUN = re.compile(r"(\S)\1{9,}|(\S{2,4})\2{5,}")
+_FEWEST_LETTERS = 2
+# Keys that lie side by side: five and more of one row in a row spell no word of any language.
+_ROWS = (
+    "qwertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "qwertzuiopü",
+    "yxcvbnm",
+    "azertyuiop",
+    "qsdfghjklm",
+    "йцукенгшщзхъ",
+    "фывапролджэ",
+)
+_STEPS = frozenset(
+    row[place : place + 4]
+    for line in _ROWS
+    for row in (line, line[::-1])
+    for place in range(len(line) - 3)
+) - {"poiu", "rewq", "trew", "uiop", "tyui", "erty", "wert", "rtyu", "yuio"}
+_VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûåæøœãõąęıőű")
+_LONG_WORD = 9
+_PLAIN = re.compile(r"[a-z]+")
+
+_CODES = {
+    "junk-keys": "texts look like keys pressed at random",
+    "junk-run": "texts repeat one sign or syllable",
+    "junk-digits": "texts are only digits and signs",
+    "junk-url": "texts are only a web address",
+    "junk-short": "texts have fewer than two letters",
+}
+
+
+class Junk:
+    """One note per kind; the rows are used as they are."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._tallies = {code: Tally() for code in _CODES}
+
+    def see(self, row: Seen) -> None:
+        texts = [text for text in row.inputs.values() if text]
+        if len(texts) == 1 or row.inputs:
+            found = _kind(texts[0] if len(texts) == 1 else " ".join(texts))
+            if found:
+                self._tallies[found].add(row.number, excerpt(row.text))
+
+    def findings(self) -> Iterator[Finding]:
+        for code, said in _CODES.items():
+            tally = self._tallies[code]
+            if len(tally):
+                yield tally.finding(
+                    self._scene,
+                    code,
+                    "note",
+                    f"{len(tally)} {said}, for instance {tally.first}",
+                    fix=f"burnish data check --fix {code} drops the rows, if they say nothing",
+                    mend="drop",
+                )
+
+
+def _kind(text: str) -> str | None:
+    """What kind of junk the whole text is.
+
+    Example:
+        >>> [_kind(text) for text in ("asdfgh jkl", "!!!!!!!!!!!!", "12-34", "https://a.example/b", "a", "Is it ok?")]
+        ['junk-keys', 'junk-run', 'junk-digits', 'junk-url', 'junk-short', None]
+    """
+    # most texts are longer than any of these and begin with a word
+    if len(text) > 40 and " " in text[:20]:
+        if _RUN.search(text) and _mostly_run(text):
+            return "junk-run"
+        return None
+    plain = text.strip()
+    if not plain:
+        return None
+    if _URL.fullmatch(plain):
+        return "junk-url"
+    if _mostly_run(plain):
+        return "junk-run"
+    letters = sum(map(str.isalpha, plain))
+    if not letters:
+        return "junk-digits" if any(map(str.isdigit, plain)) else _signs(plain)
+    if letters < _FEWEST_LETTERS and len(plain) < 3 and plain.isascii():
+        return "junk-short"
+    return "junk-keys" if _is_mash(plain) else None
+
+
+def _signs(plain: str) -> str | None:
+    """Pictures say something; other signs alone do not."""
+    return "junk-short" if plain.isascii() else None
+
+
+def _mostly_run(text: str) -> bool:
+    """Whether more than half of the text is one sign or syllable again and again."""
+    return sum(len(run[0]) for run in _RUN.finditer(text)) * 2 > len(text)
+
+
+def _is_mash(text: str) -> bool:
+    """Whether most letters stand in words that no keyboard row or vowel explains."""
+    plain = text.lower()
+    words = plain.split()
+    mashed = sum(len(word) for word in words if _is_mashed(word))
+    return mashed * 2 > len(plain)
+
+
+def _is_mashed(word: str) -> bool:
+    if any(word[place : place + 4] in _STEPS for place in range(len(word) - 3)):
+        return len(word) <= 6 or sum(word[p : p + 4] in _STEPS for p in range(len(word) - 3)) >= 2
+    # a long plain word without any vowel
+    return (
+        len(word) >= _LONG_WORD and _PLAIN.fullmatch(word) is not None and not _VOWELS & set(word)
+    )
