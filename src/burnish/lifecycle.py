@@ -7,15 +7,16 @@ so that checking data or listing runs never waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.check import check
-from burnish.data.dataset import load_rows, make_dataset
+from burnish.data.dataset import load_rows
 from burnish.data.examples import ReadResult, read_examples
+from burnish.data.lineage import next_version
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Bundle, Deployment
@@ -30,8 +31,11 @@ from burnish.tasks.load import load_task
 if TYPE_CHECKING:
     from burnish.decide.prove import Proof
     from burnish.models.source import BaseModel
+    from burnish.store.ledger import Ledger
 
 SALT = "burnish"
+# Another import of the same project ends within this, also one of a million rows.
+WAIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,13 @@ def open_project(root: Path) -> Project:
 def check_data(
     project: Project, *, counter: TokenCounter | None = None
 ) -> tuple[ReadResult, tuple[Issue, ...]]:
-    """What is wrong with the rows, lengths included when tokens can be counted. Changes nothing."""
+    """What is wrong with the rows as edits leave them, lengths included when tokens can be counted. Changes nothing."""
+    from burnish.data.edits import apply_edits, edits_of
+
     read = read_examples(project.task, project.workspace.root)
+    with _ledger(project.workspace) as ledger:
+        edits = edits_of(ledger, project.task.name) if ledger else ()
+    read = apply_edits(read, edits, task=project.task)
     found = check(
         project.task,
         read.examples,
@@ -143,19 +152,28 @@ def token_counter(
 
 
 def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
-    """Rows become a frozen dataset with its splits; the same rows give the same dataset."""
+    """Rows become a frozen dataset with its splits, a child of the one before; the same rows give the same dataset.
+
+    Edits act and the feedback of earlier retrainings is kept. Two at once wait for each other.
+    """
+    from burnish.data.edits import edits_of
+
     counter = token_counter(project, recipe, edge)
-    read = read_examples(project.task, project.workspace.root)
-    dataset = make_dataset(
-        project.task,
-        read,
-        project.workspace,
-        salt=SALT,
-        shares=split_shares(project.task),
-        at=edge.now(),
-        token_lengths=counter.lengths if counter else None,
-        limit_tokens=counter.limit_tokens if counter else None,
-    )
+    task, workspace = project.task, project.workspace
+    with lock(workspace, "dataset", wait_seconds=WAIT_SECONDS), _ledger(workspace) as ledger:
+        dataset = next_version(
+            task,
+            workspace,
+            read_examples(task, workspace.root),
+            ledger=ledger,
+            edits=edits_of(ledger, task.name) if ledger else (),
+            salt=SALT,
+            shares=split_shares(task),
+            at=edge.now(),
+            token_lengths=counter.lengths if counter else None,
+            limit_tokens=counter.limit_tokens if counter else None,
+        )
+        _note_current(project, dataset, edge)
     rows = load_rows(project.workspace, dataset.id)
     empty = [split for split, examples in rows.items() if not examples]
     if empty:
@@ -168,6 +186,30 @@ def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
             "task.toml; burnish data check shows what was set aside",
         )
     return Prepared(dataset, rows)
+
+
+@contextmanager
+def _ledger(workspace: Workspace) -> Iterator[Ledger | None]:
+    """The ledger, where there is one: a first look at the data makes none."""
+    from burnish.store.ledger import open_ledger
+
+    if not workspace.ledger_path.is_file():
+        yield None
+        return
+    with open_ledger(workspace.ledger_path) as ledger:
+        yield ledger
+
+
+def _note_current(project: Project, dataset: Dataset, edge: Edge) -> None:
+    from burnish.data.lineage import note_current, versions_of
+    from burnish.store.ledger import open_ledger
+
+    task, workspace = project.task, project.workspace
+    versions = versions_of(workspace, task)
+    if len(versions) == 1:
+        return
+    with open_ledger(workspace.ledger_path) as ledger:
+        note_current(ledger, versions, dataset, task_name=task.name, by=edge.by, at=edge.now())
 
 
 def split_shares(task: Task) -> tuple[float, float, float]:
