@@ -120,6 +120,14 @@ def edits_of(ledger: Ledger, task_name: str) -> tuple[Edit, ...]:
     return tuple(acting.values())
 
 
+def every_edit(ledger: Ledger, task_name: str) -> dict[str, Edit]:
+    """All edits there ever were, by id, those undone too."""
+    made = (
+        Edit.model_validate(one.payload) for one in events(ledger, kind=MADE, subject=task_name)
+    )
+    return {edit.id: edit for edit in made}
+
+
 def apply_edits(read: ReadResult, edits: Sequence[Edit], *, task: Task) -> ReadResult:
     """The rows as the edits leave them, each edit acting on what those before it made; twice is once.
 
