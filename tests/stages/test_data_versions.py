@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,22 +14,38 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+import burnish
+from burnish.cli.main import app
+from burnish.data.by_time import read_time
 from burnish.data.dataset import load_rejections, load_rows
-from burnish.data.edits import apply_edits, edits_of, make_edit, record_edits, undo_edit
+from burnish.data.differ import diff, history
+from burnish.data.edits import (
+    apply_edits,
+    edits_of,
+    every_edit,
+    make_edit,
+    record_edits,
+    undo_edit,
+)
 from burnish.data.examples import ReadResult, read_examples
 from burnish.data.lineage import current_of, next_version, note_current, versions_of
+from burnish.data.reuse import MANY_MODELS, record_uses, reuse_issues, reuse_of
 from burnish.data.units import nearness_of
 from burnish.errors import BurnishError
+from burnish.evaluate.data_card import data_card
 from burnish.records.dataset import Dataset
 from burnish.records.edit import Action, Edit
 from burnish.records.example import SPLITS, Example, Source, Split
 from burnish.records.label import OneOf
+from burnish.records.report import Report, Reuse
 from burnish.records.task import DataFiles, LabelSpec, Task
 from burnish.retrain.child import child_dataset
 from burnish.retrain.merge import Merged
 from burnish.store.ledger import Ledger, open_ledger
 from burnish.store.workspace import Workspace, open_workspace
+from small_disk import fill, mounted
 from support_task import LABELS, make_example, make_task
 
 AT = "2026-01-01T00:00:00Z"
@@ -376,3 +395,228 @@ def test_another_rule_starts_a_new_lineage_and_says_so(scene: Scene) -> None:
     assert "lineage-restarted" in {issue.code for issue in other.issues}
     scene.grouped = False
     assert scene.version() == first
+
+
+def test_diff_says_what_changed_and_by_whom(scene: Scene) -> None:
+    first = scene.version()
+    rows = scene.rows(first)
+    last_texts = {one[0] for one in scene.lines[-2:]}
+    pool = [one for one in (*rows["train"], *rows["test"]) if one.inputs["text"] not in last_texts]
+    redacted = next(one for one in pool if "@" in one.inputs["text"])
+    plain = [one for one in pool if "@" not in one.inputs["text"]]
+    relabelled = next(one for one in plain if _name(one) != "other")
+    dropped = next(one for one in plain if one != relabelled)
+    edits = [
+        scene.fix([dropped], "drop"),
+        scene.fix([relabelled], "relabel", ("other",)),
+        scene.fix([redacted], "redact"),
+    ]
+    text, _, group, day = scene.lines[-1]
+    scene.lines[-1] = (text, LABELS[(len(scene.lines)) % 3], group, day)
+    gone = scene.lines.pop(-2)
+    scene.lines.insert(0, line(600))  # every row is on another line now
+    after = scene.version()
+    known = every_edit(scene.ledger, "support")
+    found = diff(scene.workspace, first, after, edits=known)
+    assert found.counts == {
+        "added": 1,
+        "removed": 2,
+        "relabelled": 2,
+        "redacted": 1,
+        "moved": 0,
+    }
+    assert found.unchanged == 90 - 5
+    by_text = {one.text: one for one in found.changes}
+    assert by_text[dropped.inputs["text"]].because == f"edit {edits[0].id} (c)"
+    assert by_text[relabelled.inputs["text"]].by == "ana"
+    assert by_text[relabelled.inputs["text"]].label_after == "other"
+    assert by_text[gone[0]].because == "not in the files any more"
+    assert by_text[text].because == "file"
+    back = diff(scene.workspace, after, first, edits=known)
+    assert (back.counts["added"], back.counts["removed"]) == (2, 1)
+    assert any("undone" in one.because for one in back.changes)
+    assert diff(scene.workspace, after, after, edits=known).changes == ()
+
+    stood = history(scene.workspace, versions_of(scene.workspace, scene.task), relabelled.input_id)
+    assert [one.label for one in stood] == [_name(relabelled), "other"]
+    assert stood[0].split == stood[1].split
+    assert stood[1].edits == (edits[1].id,)
+    place = history(scene.workspace, versions_of(scene.workspace, scene.task), stood[1].where)
+    assert place == stood
+    out = history(scene.workspace, versions_of(scene.workspace, scene.task), dropped.row_id)
+    assert out[0].split is not None
+    with pytest.raises(BurnishError) as caught:
+        history(scene.workspace, versions_of(scene.workspace, scene.task), "nowhere.csv:1")
+    assert caught.value.code == "row-unknown"
+
+
+def _name(row: Example) -> str:
+    assert isinstance(row.label, OneOf)
+    return row.label.name
+
+
+def test_the_card_tells_counts_sources_faults_and_edits(scene: Scene) -> None:
+    first = scene.version()
+    edit = scene.fix(scene.rows(first)["train"][:2], "drop")
+    made = scene.version()
+    data = DataFiles(train=("t.csv",), licence="CC-BY-4.0", source="https://example.org")
+    task = scene.task.model_copy(update={"data": data})
+    text = data_card(task, made, edits=[edit], reuse=Reuse(times=7, models=5))
+    head, body = text.removeprefix("---\n").split("\n---\n", 1)
+    assert 'license: "cc-by-4.0"' in head
+    assert f"num_examples: {made.counts[0].rows}" in head
+    for said in (made.id, first.id, edit.id, made.rows_sha256, made.files[0].sha256, "CC-BY-4.0"):
+        assert said in body
+    assert "test rows used 7 times for 5 models" in body
+    for issue in made.issues:
+        assert issue.code in body
+
+
+def test_each_report_on_the_test_rows_counts_once_and_many_models_are_told(scene: Scene) -> None:
+    first = scene.version()
+    scene.lines.append(line(800))
+    child = scene.version()
+
+    def use(dataset: Dataset, number: int) -> Reuse:
+        report = Report.model_construct(
+            id=f"r{number}", split="test", model="tuned", run_id=f"run{number // 2}"
+        )
+        record_uses(
+            scene.ledger,
+            dataset,
+            [report],
+            test=scene.rows(dataset)["test"],
+            task_name="support",
+            by="ana",
+            at=AT,
+        )
+        return reuse_of(scene.ledger, scene.workspace, scene.task, dataset)
+
+    assert use(first, 0) == use(first, 0) == Reuse(times=1, models=1)
+    assert use(child, 1) == Reuse(times=2, models=1)  # it keeps its parent's test rows
+    assert reuse_of(scene.ledger, scene.workspace, scene.task, first).times >= 1
+    few = [use(child, number) for number in range(2, 20)][-1]
+    assert few == Reuse(times=20, models=MANY_MODELS)
+    assert reuse_issues(few) == ()
+    (issue,) = reuse_issues(use(child, 20))
+    assert issue.code == "test-worn"
+    assert "21 times for 11 models" in issue.what
+
+
+def test_by_time_nothing_in_train_is_newer_than_what_tests(scene: Scene) -> None:
+    scene.by_time = True
+    scene.lines += [(f"undated{n} words{n} here{n}", LABELS[n % 3], "", "") for n in range(9)]
+    scene.lines += [("odd date here now", LABELS[0], "", "03/04/2026")]
+    first = scene.version()
+    rows = scene.rows(first)
+    days = {s: [read_time(row.columns["day"]) for row in rows[s]] for s in SPLITS}
+    dated = {s: [day for day in days[s] if day is not None] for s in SPLITS}
+    assert max(dated["train"]) < min(dated["validation"])
+    assert max(dated["validation"]) < min(dated["test"])
+    assert len(days["train"]) - len(dated["train"]) == 10
+    assert len(dated["test"]) == len(rows["test"]) == 20
+    (issue,) = [issue for issue in first.issues if issue.code == "date-unreadable"]
+    assert issue.count == 10
+    assert "9 are empty" in issue.what
+    assert first.rule is not None
+    assert set(first.rule.after) == {"validation", "test"}
+    early, late = "2020-01-01", "2030-01-01"
+    scene.lines += [(f"new{n} thing{n} now{n}", LABELS[n % 3], "", early) for n in range(5)]
+    scene.lines += [(f"late{n} thing{n} then{n}", LABELS[n % 3], "", late) for n in range(5)]
+    child = scene.version()
+    assert child.rule == first.rule  # the moments stay
+    after = scene.rows(child)
+    assert len(after["test"]) == len(rows["test"]) + 5
+    assert len(after["train"]) == len(rows["train"]) + 5
+    assert_nothing_moved(scene)
+
+
+def test_youtube_comments_split_by_time(real_data: Path, tmp_path: Path) -> None:
+    shutil.copy(real_data / "youtube_spam" / "comments.csv", tmp_path / "t.csv")
+    (tmp_path / "task.toml").write_text("")
+    data = DataFiles(train=("t.csv",), split="time", time="DATE")
+    task = make_task(
+        data=data,
+        inputs=("CONTENT",),
+        label="CLASS",
+        labels=(LabelSpec(name="0"), LabelSpec(name="1")),
+    )
+    workspace = open_workspace(tmp_path, create=True)
+    read = read_examples(task, tmp_path)
+    made = next_version(
+        task, workspace, read, ledger=None, edits=(), salt="s", shares=(0.8, 0.1, 0.1), at=AT
+    )
+    (issue,) = [issue for issue in made.issues if issue.code == "date-unreadable"]
+    assert issue.count == 245
+    rows = load_rows(workspace, made.id)
+    newest = {
+        s: max(d for row in rows[s] if (d := read_time(row.columns["DATE"])) is not None)
+        for s in SPLITS
+    }
+    assert newest["train"] < newest["validation"] < newest["test"]
+    assert abs(len(rows["test"]) / made.rows_used - 0.1) < 0.02
+
+
+MAKE = (
+    "import sys, burnish; "
+    "print(burnish.make_dataset(sys.argv[1], recipe=burnish.Recipe(base='tiny:bert')).id)"
+)
+
+
+def project(root: Path, count: int = 90) -> Path:
+    root.mkdir(exist_ok=True)
+    body = "".join(f"w{n}a w{n}b w{n}c,{LABELS[n % 3]}\n" for n in range(count))
+    (root / "t.csv").write_text(f"text,intent\n{body}")
+    labels = "".join(f'[[labels]]\nname = "{name}"\n' for name in LABELS)
+    (root / "task.toml").write_text(
+        'name = "support"\nkind = "classification"\ninputs = ["text"]\nlabel = "intent"\n'
+        f'primary_metric = "accuracy"\n[data]\ntrain = ["t.csv"]\n{labels}'
+    )
+    return root
+
+
+def test_two_imports_at_once_make_one_version(tmp_path: Path) -> None:
+    root = project(tmp_path / "p", 600)
+    started = [
+        subprocess.Popen([sys.executable, "-c", MAKE, str(root)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ids = {one.communicate()[0].strip() for one in started}
+    assert all(one.returncode == 0 for one in started)
+    assert ids == {path.name for path in (root / ".burnish" / "datasets").iterdir()}
+    assert len(ids) == 1
+
+
+def test_a_version_edited_by_hand_is_caught_by_run_and_diff(tmp_path: Path) -> None:
+    root = project(tmp_path / "p")
+    first = burnish.make_dataset(root, recipe=burnish.Recipe(base="tiny:bert"))
+    with (root / "t.csv").open("a") as handle:
+        handle.write("one more row,other\n")
+    child = burnish.make_dataset(root, recipe=burnish.Recipe(base="tiny:bert"))
+    assert child.parent_id == first.id
+    same = CliRunner().invoke(app, ["data", "diff", first.id[:8], child.id[:8], "-C", str(root)])
+    assert "1 added, 0 removed, 0 relabelled, 0 redacted, 0 moved; 90 unchanged" in same.output
+    rows = root / ".burnish" / "datasets" / child.id / "rows.jsonl"
+    rows.write_text(rows.read_text().replace("one more row", "one more cow"))
+    for command in (["run", "--base", "tiny:bert"], ["data", "diff", first.id, child.id]):
+        found = CliRunner().invoke(app, [*command, "-C", str(root)])
+        assert found.exception is not None
+        assert "dataset-damaged" in str(found.exception)
+
+
+def test_a_full_disk_leaves_the_versions_that_were_there(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", megabytes=4) as disk:
+        scene = make_scene(disk)
+        first = scene.version()
+        scene.lines += [line(number) for number in range(2000, 2300)]
+        scene.read()
+        filler = fill(disk, leave=64_000)
+        with pytest.raises(BurnishError) as caught:
+            scene.version()
+        assert caught.value.code == "disk-full"
+        assert [one.id for one in versions_of(scene.workspace, scene.task)] == [first.id]
+        assert len(scene.rows(first)["train"]) > 0
+        filler.unlink()
+        child = scene.version()
+        assert child.parent_id == first.id
+        assert len(child.counts) == 3

@@ -113,8 +113,10 @@ def newest(unit: Unit, pool: Sequence[Example], *, column: str) -> datetime | No
 
 
 def date_issues(examples: Sequence[Example], *, column: str) -> tuple[Issue, ...]:
-    """One for all rows whose date cannot be read: they train."""
-    bad = [row for row in examples if read_time(row.columns.get(column, "")) is None]
+    """One for all rows of files whose date cannot be read."""
+    bad = [
+        row for row in examples if column in row.columns and read_time(row.columns[column]) is None
+    ]
     if not bad:
         return ()
     empty = sum(not row.columns.get(column, "").strip() for row in bad)
@@ -124,8 +126,8 @@ def date_issues(examples: Sequence[Example], *, column: str) -> tuple[Issue, ...
         Issue(
             code="date-unreadable",
             severity="warning",
-            what=f'{len(bad)} rows have no readable date in "{column}" ({empty} are empty{shown}) and '
-            "only train",
+            what=f'{len(bad)} rows have no readable date in "{column}" ({empty} are empty{shown}): they '
+            "train, unless a row they are tied to has one",
             count=len(bad),
             rows=tuple(row.source.where for row in bad[:20]),
             fix="write dates as 2024-12-31 or 2024-12-31T23:59:59Z",

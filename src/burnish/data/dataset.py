@@ -100,7 +100,11 @@ def make_dataset(
         *empty_split_issues(rows, shares),
         *born.issues,
         *read.issues,
-        *(date_issues(pool, column=rule.time) if rule.time is not None else ()),
+        *(
+            date_issues(read.examples.get("train", ()), column=rule.time)
+            if rule.time is not None
+            else ()
+        ),
         *issues,
         *quarantine_issues(assignment.quarantined),
     )
@@ -429,5 +433,5 @@ def _damaged(folder: Path, what: str) -> Problem:
         what=what,
         where=f"dataset {folder.name}",
         expected="the files as they were written",
-        fix="remove the folder and make the dataset again: burnish data make",
+        fix="remove the folder; burnish run makes the dataset again",
     )
