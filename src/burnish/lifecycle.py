@@ -7,23 +7,26 @@ so that checking data or listing runs never waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.check import inspect
-from burnish.data.dataset import load_rows, make_dataset
+from burnish.data.dataset import load_dataset, load_rows
 from burnish.data.evidence import Finding, Scene
 from burnish.data.examples import read_examples
+from burnish.data.lineage import next_version
 from burnish.data.stream import Reading, task_reading, text_reading
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Bundle, Deployment
+from burnish.records.difference import DatasetDiff, Stood
+from burnish.records.edit import Edit
 from burnish.records.example import Example, Split
 from burnish.records.recipe import Recipe
-from burnish.records.report import Report
+from burnish.records.report import Report, Reuse
 from burnish.records.run import Run, Step
 from burnish.records.task import Task
 from burnish.store.workspace import Workspace, lock, open_workspace, resolve
@@ -32,8 +35,11 @@ from burnish.tasks.load import load_task
 if TYPE_CHECKING:
     from burnish.decide.prove import Proof
     from burnish.models.source import BaseModel
+    from burnish.store.ledger import Ledger
 
 SALT = "burnish"
+# Another import of the same project ends within this, also one of a million rows.
+WAIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,15 @@ class Project:
 
     task: Task
     workspace: Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A dataset version, how often its test rows were used, and whether the last run was about it."""
+
+    dataset: Dataset
+    reuse: Reuse
+    current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +113,12 @@ class Checked:
     scene: Scene
     reading: Reading
     findings: tuple[Finding, ...]
+    worn: tuple[Issue, ...] = ()
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """Everything worth saying about the files and their rows, the files first."""
-        return (*self.reading.issues, *(finding.issue for finding in self.findings))
+        """Everything worth saying about the files, their rows, and how often the test rows were used."""
+        return (*self.reading.issues, *(finding.issue for finding in self.findings), *self.worn)
 
     @property
     def rejected(self) -> int:
@@ -125,10 +141,17 @@ def check_data(
     counter: TokenCounter | None = None,
     asked: Sequence[str] = (),
 ) -> Checked:
-    """What is wrong with the rows, lengths included when tokens can be counted; one pass, in constant memory but for
-    the checks `asked` for. Changes nothing.
+    """What is wrong with the rows as edits leave them, lengths included when tokens can be counted; one pass, in
+    constant memory but for the checks `asked` for. Changes nothing.
     """
-    reading = task_reading(project.task, project.workspace.root)
+    from burnish.data.edits import edits_of, editor
+    from burnish.data.reuse import reuse_issues
+
+    with _ledger(project.workspace) as ledger:
+        edits = edits_of(ledger, project.task.name) if ledger else ()
+    reading = task_reading(
+        project.task, project.workspace.root, edit=editor(edits, task=project.task)
+    )
     scene = Scene(
         project.task,
         recall=reading.recall,
@@ -136,7 +159,8 @@ def check_data(
         limit_tokens=counter.limit_tokens if counter else None,
     )
     found = inspect(scene, reading.records(), asked=asked)
-    return Checked(scene, reading, found)
+    worn = [reuse_issues(one.reuse) for one in versions(project) if one.current]
+    return Checked(scene, reading, found, tuple(issue for issues in worn for issue in issues))
 
 
 def check_files(paths: Sequence[Path], *, asked: Sequence[str] = ()) -> Checked:
@@ -179,19 +203,28 @@ def token_counter(
 
 
 def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
-    """Rows become a frozen dataset with its splits; the same rows give the same dataset."""
+    """Rows become a frozen dataset with its splits, a child of the one before; the same rows give the same dataset.
+
+    Edits act and the feedback of earlier retrainings is kept. Two at once wait for each other.
+    """
+    from burnish.data.edits import edits_of
+
     counter = token_counter(project, recipe, edge)
-    read = read_examples(project.task, project.workspace.root)
-    dataset = make_dataset(
-        project.task,
-        read,
-        project.workspace,
-        salt=SALT,
-        shares=split_shares(project.task),
-        at=edge.now(),
-        token_lengths=counter.lengths if counter else None,
-        limit_tokens=counter.limit_tokens if counter else None,
-    )
+    task, workspace = project.task, project.workspace
+    with lock(workspace, "dataset", wait_seconds=WAIT_SECONDS), _ledger(workspace) as ledger:
+        dataset = next_version(
+            task,
+            workspace,
+            read_examples(task, workspace.root),
+            ledger=ledger,
+            edits=edits_of(ledger, task.name) if ledger else (),
+            salt=SALT,
+            shares=split_shares(task),
+            at=edge.now(),
+            token_lengths=counter.lengths if counter else None,
+            limit_tokens=counter.limit_tokens if counter else None,
+        )
+        _note_current(project, dataset, edge)
     rows = load_rows(project.workspace, dataset.id)
     empty = [split for split, examples in rows.items() if not examples]
     if empty:
@@ -204,6 +237,117 @@ def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
             "task.toml; burnish data check shows what was set aside",
         )
     return Prepared(dataset, rows)
+
+
+@contextmanager
+def _ledger(workspace: Workspace) -> Iterator[Ledger | None]:
+    """The ledger, where there is one: a first look at the data makes none."""
+    from burnish.store.ledger import open_ledger
+
+    if not workspace.ledger_path.is_file():
+        yield None
+        return
+    with open_ledger(workspace.ledger_path) as ledger:
+        yield ledger
+
+
+def _note_current(project: Project, dataset: Dataset, edge: Edge) -> None:
+    from burnish.data.lineage import note_current, versions_of
+    from burnish.store.ledger import open_ledger
+
+    task, workspace = project.task, project.workspace
+    versions = versions_of(workspace, task)
+    if len(versions) == 1:
+        return
+    with open_ledger(workspace.ledger_path) as ledger:
+        note_current(ledger, versions, dataset, task_name=task.name, by=edge.by, at=edge.now())
+
+
+def undo(project: Project, edit: str | None, recipe: Recipe, edge: Edge) -> tuple[Edit, Dataset]:
+    """Take back an edit (None: the newest) and make the version without it: the one before, where nothing else changed.
+
+    Raises: edit-unknown, and the codes of prepare.
+    """
+    from burnish.data.edits import undo_edit
+    from burnish.store.ledger import open_ledger
+
+    with open_ledger(project.workspace.ledger_path) as ledger:
+        undone = undo_edit(ledger, edit, task_name=project.task.name, by=edge.by, at=edge.now())
+    return undone, prepare(project, edge, recipe=recipe).dataset
+
+
+def acting_edits(project: Project) -> tuple[Edit, ...]:
+    """The edits that act on the task's rows, oldest first."""
+    from burnish.data.edits import edits_of
+
+    with _ledger(project.workspace) as ledger:
+        return edits_of(ledger, project.task.name) if ledger else ()
+
+
+def versions(project: Project) -> tuple[Version, ...]:
+    """Every dataset version of the task, the oldest first, with the uses of its test rows."""
+    from burnish.data.lineage import current_of, versions_of
+    from burnish.data.reuse import reuse_of
+
+    task, workspace = project.task, project.workspace
+    found = versions_of(workspace, task)
+    with _ledger(workspace) as ledger:
+        current = current_of(found, ledger, task.name)
+        return tuple(
+            Version(one, reuse_of(ledger, workspace, task, one), current=one == current)
+            for one in found
+        )
+
+
+def compare_versions(project: Project, before: str, after: str) -> DatasetDiff:
+    """What changed from one version (its id or the start of it) to the other, row by row, and by whom.
+
+    Raises: id-unknown, id-ambiguous, dataset-damaged.
+    """
+    from burnish.data.differ import diff
+    from burnish.data.edits import every_edit
+
+    workspace = project.workspace
+    one, two = load_dataset(workspace, before), load_dataset(workspace, after)
+    with _ledger(workspace) as ledger:
+        edits = every_edit(ledger, project.task.name) if ledger else {}
+    return diff(workspace, one, two, edits=edits)
+
+
+def row_history(project: Project, row: str) -> tuple[Stood, ...]:
+    """Where a row (a place, or the start of a row_id or input_id) stood in every version.
+
+    Raises: row-unknown, dataset-damaged.
+    """
+    from burnish.data.differ import history
+    from burnish.data.lineage import versions_of
+
+    return history(project.workspace, versions_of(project.workspace, project.task), row)
+
+
+def describe_data(project: Project, dataset: str | None) -> str:
+    """The data card of a version (None: the current one) as Markdown.
+
+    Raises: dataset-missing, id-unknown, id-ambiguous, dataset-damaged.
+    """
+    from burnish.data.edits import every_edit
+    from burnish.evaluate.data_card import data_card
+
+    if dataset is None:
+        dataset = next((one.dataset.id for one in versions(project) if one.current), None)
+        if dataset is None:
+            raise fail(
+                "dataset-missing",
+                f"no dataset of {project.task.name} was made",
+                expected="a first version",
+                fix="burnish run",
+            )
+    found = load_dataset(project.workspace, dataset)
+    with _ledger(project.workspace) as ledger:
+        edits = every_edit(ledger, project.task.name) if ledger else {}
+    reuse = next((one.reuse for one in versions(project) if one.dataset.id == found.id), None)
+    acted = [edits[name] for name in found.edits if name in edits]
+    return data_card(project.task, found, edits=acted, reuse=reuse)
 
 
 def split_shares(task: Task) -> tuple[float, float, float]:
@@ -285,7 +429,7 @@ def prove(
             opened = None
         elif _is_one_of_ours(opened.bundle, prepared.dataset, run):
             opened = None
-    return prove_candidates(
+    proof = prove_candidates(
         project.task,
         prepared.rows,
         dataset_id=prepared.dataset.id,
@@ -299,6 +443,28 @@ def prove(
         at=edge.now(),
         announce=edge.announce,
     )
+    return _counted(project, prepared, proof, edge)
+
+
+def _counted(project: Project, prepared: Prepared, proof: Proof, edge: Edge) -> Proof:
+    """The same proof, its reports counted as uses of the test rows and telling how many there were."""
+    from burnish.data.reuse import record_uses, reuse_of
+    from burnish.store.ledger import open_ledger
+
+    task, workspace, dataset = project.task, project.workspace, prepared.dataset
+    with open_ledger(workspace.ledger_path) as ledger:
+        record_uses(
+            ledger,
+            dataset,
+            proof.reports.values(),
+            test=prepared.rows["test"],
+            task_name=task.name,
+            by=edge.by,
+            at=edge.now(),
+        )
+        reuse = reuse_of(ledger, workspace, task, dataset)
+    reports = {name: one.model_copy(update={"reuse": reuse}) for name, one in proof.reports.items()}
+    return replace(proof, reports=reports)
 
 
 def _is_one_of_ours(live: Bundle, dataset: Dataset, run: Run | None) -> bool:

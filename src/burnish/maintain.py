@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish.data.dataset import load_dataset, load_rows
+from burnish.data.dataset import load_dataset, load_memory, load_rows
 from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, BurnishError, fail
 from burnish.lifecycle import (
+    WAIT_SECONDS,
     Edge,
     Prepared,
     Project,
@@ -237,14 +238,14 @@ def attend(project: Project, edge: Edge) -> Attended:
 def _begin(
     project: Project, recipe: Recipe, edge: Edge, ledger: Ledger, *, because: str
 ) -> Retraining:
-    from burnish.data.dataset import latest_dataset
+    from burnish.data.lineage import current_of, versions_of
     from burnish.deploy.deployments import live
     from burnish.retrain.book import begin
     from burnish.store.feedback import newest_feedback
 
     task = project.task
-    parent = latest_dataset(project.workspace, task.id)
-    if parent is None:
+    parent = current_of(versions_of(project.workspace, task), ledger, task.name)
+    if parent is None or parent.task_id != task.id:
         raise fail(
             "dataset-missing",
             f"no dataset of {task.name} was made for task.toml as it is now",
@@ -341,6 +342,7 @@ def _candidate_name(live: Opened | None) -> str:
 
 def _grown(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Prepared:
     """The child dataset: made at the first attempt, the very same at every further one."""
+    from burnish.data.lineage import versions_of
     from burnish.retrain.rows import next_dataset
 
     workspace = project.workspace
@@ -348,17 +350,21 @@ def _grown(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Pre
         dataset = load_dataset(workspace, one.dataset_id)
     else:
         counter = token_counter(project, one.recipe, edge)
-        dataset = next_dataset(
-            project.task,
-            workspace,
-            ledger,
-            parent=load_dataset(workspace, one.parent_id),
-            feedback_until=one.feedback_until,
-            shares=split_shares(project.task),
-            at=edge.now(),
-            token_lengths=counter.lengths if counter else None,
-            limit_tokens=counter.limit_tokens if counter else None,
-        )
+        with lock(workspace, "dataset", wait_seconds=WAIT_SECONDS):
+            newest = versions_of(workspace, project.task)[-1]
+            dataset = next_dataset(
+                project.task,
+                workspace,
+                ledger,
+                parent=load_dataset(workspace, one.parent_id),
+                feedback_until=one.feedback_until,
+                shares=split_shares(project.task),
+                at=edge.now(),
+                token_lengths=counter.lengths if counter else None,
+                limit_tokens=counter.limit_tokens if counter else None,
+                memory=load_memory(workspace, newest.id),
+                number=newest.number + 1,
+            )
     return Prepared(dataset, load_rows(workspace, dataset.id))
 
 

@@ -179,6 +179,8 @@ def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
 
 
 def _tell(outcome: Outcome) -> None:
+    from burnish.data.reuse import WORN, reuse_issues
+
     decision = outcome.proof.decision
     dataset = outcome.prepared.dataset
     counts = ", ".join(f"{count.rows} {count.split}" for count in dataset.counts)
@@ -214,6 +216,10 @@ def _tell(outcome: Outcome) -> None:
     for gate in outcome.report.gates:
         mark = "passed" if gate.passed else "FAILED"
         say.result(f"gate {mark}: {gate.gate} ({gate.found})")
+    if outcome.report.reuse is not None:
+        say.result(f"{outcome.report.reuse}: {WORN[0].lower()}{WORN[1:]}")
+        for issue in reuse_issues(outcome.report.reuse):
+            say.result(f"  {issue.severity}: {issue.code}: {issue.fix}")
     say.result(f"verdict  {outcome.report.verdict}")
     say.result(f"report   {_shown(outcome.report_path)}")
     for name, version in outcome.shadows.items():

@@ -1,4 +1,4 @@
-"""burnish data check, show, list: what we have, and what the model sees of it."""
+"""burnish data check, show: what we have, and what the model sees of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from burnish.cli import say
+from burnish.cli import say, versions
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail, nearest
 
-app = typer.Typer(help="Look at the data: check it, see its tokens, list its versions.")
+app = typer.Typer(help="Look at the data: check it, see its tokens, compare its versions.")
 
 _MARKS = {"text": ("", ""), "special": ("<", ">"), "supervised": ("[", "]"), "dropped": ("~", "~")}
 _COLOURS = {"text": "", "special": "\033[2m", "supervised": "\033[30;42m", "dropped": "\033[9;31m"}
@@ -178,32 +178,7 @@ def show(
         )
 
 
-@app.command("list")
-def list_versions(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """The dataset versions of this task, with their splits and ancestors."""
-    from burnish import lifecycle
-    from burnish.data.dataset import load_dataset
-    from burnish.store.workspace import names_in
-
-    opened = lifecycle.open_project(project)
-    found = [load_dataset(opened.workspace, name) for name in names_in(opened.workspace.datasets)]
-    found.sort(key=lambda dataset: dataset.at)
-    if as_json:
-        say.as_json([dataset.model_dump(mode="json") for dataset in found])
-        return
-    say.table(
-        ["dataset", "parent", "train", "validation", "test", "rejected", "at"],
-        [
-            [
-                one.id,
-                one.parent_id or "-",
-                *[str(count.rows) for count in one.counts],
-                str(sum(one.rejected.values())),
-                one.at,
-            ]
-            for one in found
-        ],
-    )
+versions.add_to(app)
 
 
 def _coloured(token: str, role: str) -> str:

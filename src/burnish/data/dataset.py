@@ -6,19 +6,21 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from burnish.data.by_time import ByTime, date_issues
 from burnish.data.check import check
 from burnish.data.evidence import TokenLengths
 from burnish.data.examples import ReadResult
-from burnish.data.inherit import inherited
+from burnish.data.inherit import Inherited, forgotten_by, inherited, remembered
 from burnish.data.settle import settle
 from burnish.data.split import SHARES, assign
 from burnish.errors import BurnishError, Problem, fail
-from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitCount
+from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitCount, SplitRule
 from burnish.records.example import SPLITS, Example, Split
 from burnish.records.label import label_names
 from burnish.records.record import canonical_json, content_id
@@ -30,6 +32,23 @@ from burnish.store.workspace import Workspace, names_in, resolve
 RECORD_FILE = "dataset.json"
 ROWS_FILE = "rows.jsonl"
 REJECTED_FILE = "rejected.jsonl"
+# only where there is something to say: feedback among the rows as it came, and where texts were that left
+FEEDBACK_FILE = "feedback.jsonl"
+FORMER_FILE = "former.json"
+FROM_FEEDBACK = "prediction:"
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """What a version is told about itself: its lineage, the rule of its splits, what it was made from."""
+
+    task_name: str = ""
+    number: int = 1
+    rule: SplitRule | None = None
+    made_from: str = ""
+    edits: tuple[str, ...] = ()
+    feedback: tuple[Example, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
 
 def make_dataset(
@@ -41,25 +60,29 @@ def make_dataset(
     shares: tuple[float, float, float] = SHARES,
     at: str,
     parent_id: str | None = None,
+    memory: Inherited | None = None,
+    born: Born = Born(),
     token_lengths: TokenLengths | None = None,
     limit_tokens: int | None = None,
 ) -> Dataset:
     """Settle, split and freeze the rows as a dataset version, whole on disk or not there at all.
 
     The same task, rows, rejections, salt, shares and parent give the same id, and the version that
-    is there already is returned as it is. With `parent_id` texts and groups of the parent stay in
-    their splits.
+    is there already is returned as it is. With `parent_id` texts and groups of the parent and its
+    ancestors stay in their splits; with `memory` those of the version it was loaded from do.
 
     Raises: no-rows-used, one-class, bad-shares, id-unknown, dataset-damaged, and those of new_folder.
     """
     parent = None
     if parent_id is not None:
         parent_id = resolve(workspace.datasets, parent_id).name
-        parent = inherited(load_rows(workspace, parent_id))
+        parent = memory or load_memory(workspace, parent_id)
     settled = settle(read.examples)
     given = dict(settled.examples)
     pool = given.pop("train", ())
-    assignment = assign(pool, salt=salt, shares=shares, given=given, parent=parent)
+    rule = born.rule or rule_of(task)
+    time = None if rule.time is None else ByTime(rule.time, rule.after)
+    assignment = assign(pool, salt=salt, shares=shares, given=given, parent=parent, time=time)
     rejections = (*read.rejections, *settled.rejections, *assignment.quarantined)
     rows: dict[Split, list[Example]] = {split: [] for split in SPLITS}
     for example in (*pool, *(row for examples in given.values() for row in examples)):
@@ -75,7 +98,13 @@ def make_dataset(
     )
     issues = (
         *empty_split_issues(rows, shares),
+        *born.issues,
         *read.issues,
+        *(
+            date_issues(read.examples.get("train", ()), column=rule.time)
+            if rule.time is not None
+            else ()
+        ),
         *issues,
         *quarantine_issues(assignment.quarantined),
     )
@@ -90,6 +119,12 @@ def make_dataset(
         salt=salt,
         shares=shares,
         parent_id=parent_id,
+        memory=parent,
+        born=replace(
+            born,
+            task_name=born.task_name or task.name,
+            rule=rule.model_copy(update={"after": dict(assignment.after)}),
+        ),
         at=at,
     )
 
@@ -106,17 +141,26 @@ def freeze(
     salt: str,
     shares: tuple[float, float, float],
     parent_id: str | None,
+    memory: Inherited | None = None,
+    born: Born = Born(),
     at: str,
 ) -> Dataset:
     """Write rows that have their splits as a dataset version; one with the same content is returned as it is.
 
+    What `memory` knows of texts and groups that are not among the rows is kept for its children.
+
     Raises: dataset-damaged, and those of new_folder.
     """
     row_lines = _lines(
-        {**example.model_dump(mode="json"), "split": split}
+        {**_plain(example), "split": split}
         for split, examples in rows.items()
         for example in examples
     )
+    feedback_lines = _lines(_plain(example) for example in born.feedback)
+    former = forgotten_by(memory or Inherited(), inherited(rows))
+    former_lines = b""
+    if former.inputs or former.groups:
+        former_lines = _lines([{"inputs": dict(former.inputs), "groups": dict(former.groups)}])
     rejected_lines = _lines(rejection.model_dump(mode="json") for rejection in rejections)
     rows_sha256 = hashlib.sha256(row_lines).hexdigest()
     identity = {
@@ -127,6 +171,8 @@ def freeze(
         "rows": rows_sha256,
         "rejected": hashlib.sha256(rejected_lines).hexdigest(),
     }
+    besides = {FEEDBACK_FILE: feedback_lines, FORMER_FILE: former_lines}
+    identity |= {name: hashlib.sha256(data).hexdigest() for name, data in besides.items() if data}
     dataset = Dataset(
         id=content_id(identity),
         task_id=task.id,
@@ -141,15 +187,24 @@ def freeze(
         rows_sha256=rows_sha256,
         issues=issues,
         at=at,
+        task_name=born.task_name or task.name,
+        number=born.number,
+        made_from=born.made_from,
+        rule=born.rule or rule_of(task),
+        edits=born.edits,
     )
     target = workspace.datasets / dataset.id
     if target.exists():
         return load_dataset(workspace, dataset.id)
-    with new_folder(target, needs_bytes=len(row_lines) + len(rejected_lines)) as folder:
+    sizes = map(len, (row_lines, rejected_lines, *besides.values()))
+    with new_folder(target, needs_bytes=sum(sizes)) as folder:
         record = dataset.model_dump_json(indent=2).encode() + b"\n"
         (folder / RECORD_FILE).write_bytes(record)
         (folder / ROWS_FILE).write_bytes(row_lines)
         (folder / REJECTED_FILE).write_bytes(rejected_lines)
+        for name, data in besides.items():
+            if data:
+                (folder / name).write_bytes(data)
     return load_dataset(workspace, dataset.id)
 
 
@@ -181,6 +236,42 @@ def load_rows(workspace: Workspace, id: str) -> dict[Split, list[Example]]:
     return rows
 
 
+def load_memory(workspace: Workspace, id: str) -> Inherited:
+    """Where the texts and groups of the dataset and of all its ancestors are, or were when they left.
+
+    Raises: as `load_dataset`.
+    """
+    present = inherited(load_rows(workspace, id))
+    path = _verified(workspace, id) / FORMER_FILE
+    if not path.is_file():
+        return present
+    try:
+        (former,) = _read_lines(path)
+        return remembered(present, inputs=former["inputs"], groups=former["groups"])
+    except (KeyError, ValueError, OSError) as error:
+        raise _foreign(path.parent, error) from error
+
+
+def load_feedback(workspace: Workspace, id: str) -> tuple[Example, ...]:
+    """The rows that feedback brought into the lineage, as they came: no edit has touched them.
+
+    Raises: as `load_dataset`.
+    """
+    path = _verified(workspace, id) / FEEDBACK_FILE
+    if not path.is_file():  # versions made before lineages have them among their rows alone
+        rows = load_rows(workspace, id)
+        return tuple(
+            row
+            for split in SPLITS
+            for row in rows[split]
+            if row.source.where.startswith(FROM_FEEDBACK) and not row.source.edits
+        )
+    try:
+        return tuple(Example.model_validate(row) for row in _read_lines(path))
+    except (ValidationError, ValueError, OSError) as error:
+        raise _foreign(path.parent, error) from error
+
+
 def load_rejections(workspace: Workspace, id: str) -> tuple[Rejection, ...]:
     """The dataset's ledger of rows that were read and not used.
 
@@ -194,22 +285,49 @@ def load_rejections(workspace: Workspace, id: str) -> tuple[Rejection, ...]:
         raise _foreign(folder, error) from error
 
 
+def rule_of(task: Task) -> SplitRule:
+    """What the task's splits go by, before any moment is fixed."""
+    by_time = task.data is not None and task.data.split == "time"
+    return SplitRule(
+        method="time" if by_time else "random",
+        inputs=task.inputs,
+        group=task.group,
+        time=task.data.time if by_time and task.data is not None else None,
+    )
+
+
 def latest_dataset(workspace: Workspace, task_id: str) -> Dataset | None:
     """The newest dataset of the task, a child counting as newer than its ancestors; None without one.
 
     Raises: dataset-damaged.
     """
-    found = [load_dataset(workspace, name) for name in names_in(workspace.datasets)]
-    by_id = {dataset.id: dataset for dataset in found}
+    mine = [one for one in all_datasets(workspace) if one.task_id == task_id]
+    return load_dataset(workspace, mine[-1].id) if mine else None
+
+
+def all_datasets(workspace: Workspace) -> tuple[Dataset, ...]:
+    """The record of every version, the oldest first; their rows are not verified here.
+
+    Raises: dataset-damaged.
+    """
+    found: dict[str, Dataset] = {}
+    for name in names_in(workspace.datasets):
+        folder = workspace.datasets / name
+        try:
+            found[name] = Dataset.model_validate_json((folder / RECORD_FILE).read_bytes())
+        except (ValidationError, OSError) as error:
+            raise _foreign(folder, error) from error
 
     def depth(dataset: Dataset) -> int:
         steps = 0
-        while dataset.parent_id in by_id:
-            dataset, steps = by_id[dataset.parent_id], steps + 1
+        while dataset.parent_id in found:
+            dataset, steps = found[dataset.parent_id], steps + 1
         return steps
 
-    mine = [dataset for dataset in found if dataset.task_id == task_id]
-    return max(mine, key=lambda dataset: (dataset.at, depth(dataset), dataset.id), default=None)
+    def age(dataset: Dataset) -> tuple[int, str, int, str]:
+        return dataset.number, dataset.at, depth(dataset), dataset.id
+
+    return tuple(sorted(found.values(), key=age))
 
 
 def _refuse_untrainable(
@@ -278,6 +396,15 @@ def _count(split: Split, examples: Sequence[Example]) -> SplitCount:
     return SplitCount(split=split, rows=len(examples), labels=dict(sorted(names.items())))
 
 
+def _plain(example: Example) -> dict[str, Any]:
+    """The row as JSON has it; what only edited rows have is left out of the others."""
+    plain = example.model_dump(mode="json")
+    for name in ("edits", "was"):
+        if not plain["source"][name]:
+            del plain["source"][name]
+    return plain
+
+
 def _lines(records: Iterable[Mapping[str, object]]) -> bytes:
     return b"".join(canonical_json(record).encode() + b"\n" for record in records)
 
@@ -306,5 +433,5 @@ def _damaged(folder: Path, what: str) -> Problem:
         what=what,
         where=f"dataset {folder.name}",
         expected="the files as they were written",
-        fix="remove the folder and make the dataset again: burnish data make",
+        fix="remove the folder; burnish run makes the dataset again",
     )

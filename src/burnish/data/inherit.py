@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from burnish.data.near import Nearness
@@ -19,10 +19,14 @@ _WORTH: tuple[Split, ...] = ("test", "validation", "train")
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """Where the ancestor's texts and groups are: a child never moves them."""
+    """Where the ancestors' texts and groups are: a child never moves them.
+
+    `former` texts are no rows of the parent any more; should they come back, they go where they were.
+    """
 
     inputs: Mapping[str, Split] = field(default_factory=dict)
     groups: Mapping[str, Split] = field(default_factory=dict)
+    former: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,28 @@ def inherited(rows: Mapping[Split, Iterable[Example]]) -> Inherited:
     groups: dict[str, Split] = {}
     for split, examples in rows.items():
         for example in examples:
+            if example.source.was is not None:
+                inputs.setdefault(example.source.was, split)
             inputs[example.input_id] = split
             if example.group is not None:
                 groups[example.group] = split
     return Inherited(inputs, groups)
+
+
+def remembered(
+    present: Inherited, *, inputs: Mapping[str, Split], groups: Mapping[str, Split]
+) -> Inherited:
+    """What is there, and what older ancestors knew besides."""
+    former = frozenset(text for text in inputs if text not in present.inputs)
+    return Inherited({**inputs, **present.inputs}, {**groups, **present.groups}, former)
+
+
+def forgotten_by(memory: Inherited, present: Inherited) -> Inherited:
+    """The texts and groups of the memory that are not there any more."""
+    return Inherited(
+        {text: split for text, split in memory.inputs.items() if text not in present.inputs},
+        {group: split for group, split in memory.groups.items() if group not in present.groups},
+    )
 
 
 def holder_of(example: Example, known: Inherited) -> Split | None:
@@ -61,12 +83,18 @@ def leak(example: Example, split: Split, holder: Split) -> Rejection:
 
 
 def extend(
-    pool: Sequence[Example], parent: Inherited, *, shares: Mapping[Split, float], salt: str
+    pool: Sequence[Example],
+    parent: Inherited,
+    *,
+    shares: Mapping[Split, float],
+    salt: str,
+    place: Callable[[Unit], Split] | None = None,
 ) -> Grown:
     """A split for each row of a child, where a row lands never depending on rows it is not tied to.
 
     A row with a text or group of the parent goes where that is. A new row near to known ones goes
-    where they are. Everything else goes by the rank of its unit. A row tied to two splits is a leak.
+    where they are. Everything else goes by the rank of its unit, or where `place` says. A row tied to two splits
+    is a leak, and so is one of a group that another split came to hold.
     """
     splits: dict[int, Split] = {}
     leaks: dict[int, tuple[Split, Split]] = {}
@@ -79,8 +107,8 @@ def extend(
             leaks[row] = ("train", holder_of(example, parent) or "train")
         else:
             (splits[row],) = ties
-    old = [row for row in splits if pool[row].input_id in parent.inputs]
-    spare = frozenset(old)
+    untied = _by_new_groups(pool, splits, leaks, untied)
+    spare = frozenset(row for row in splits if _is_old(pool[row], parent))
     _keep_doubtful_out(pool, splits, leaks, spare=spare)
     near = nearness_of(pool)
     leaks.update(part(near, splits, spare=spare))
@@ -97,7 +125,8 @@ def extend(
         bound: set[Split] = {split for row in unit.rows for split in beside[row]}
         doubtful = any(pool[row].source.chosen in ONLY_TRAIN for row in unit.rows)
         if not bound:
-            new.append((unit, "train" if doubtful else _hashed(unit.rank, shares)))
+            goes = _hashed(unit.rank, shares) if place is None else place(unit)
+            new.append((unit, "train" if doubtful else goes))
             continue
         goal: Split = "train" if len(bound) > 1 or doubtful else next(iter(bound))
         for row in unit.rows:
@@ -105,10 +134,46 @@ def extend(
                 splits[row] = goal
             else:
                 leaks[row] = (goal, _most_precious(s for s in beside[row] if s != goal))
-    for unit, split in _trained(new, pool, splits):
+    for unit, split in _trained(new, pool, splits) if place is None else new:
         splits.update(dict.fromkeys(unit.rows, split))
     leaks.update(part(near, splits, spare=spare))
     return Grown(splits, tuple((row, *told) for row, told in sorted(leaks.items())))
+
+
+def _by_new_groups(
+    pool: Sequence[Example],
+    splits: dict[int, Split],
+    leaks: dict[int, tuple[Split, Split]],
+    untied: Sequence[int],
+) -> list[int]:
+    """Let rows without ties follow tied ones of their group; gives those left. Of a group that stands in two splits
+    (people corrected it) the rows in the less precious one go.
+    """
+    found: dict[str, set[Split]] = defaultdict(set)
+    for row, split in splits.items():
+        group = pool[row].group
+        if group is not None:
+            found[group].add(split)
+    held: dict[str, Split] = {group: _most_precious(among) for group, among in found.items()}
+    for row, split in list(splits.items()):
+        group = pool[row].group
+        holder = split if group is None else held[group]
+        if holder != split:
+            leaks[row] = (splits.pop(row), holder)
+    left: list[int] = []
+    for row in untied:
+        group = pool[row].group
+        if group in held and group is not None:
+            splits[row] = held[group]
+        else:
+            left.append(row)
+    return left
+
+
+def _is_old(example: Example, parent: Inherited) -> bool:
+    """Whether the parent itself has the row: what is near to it in another split goes, not the row."""
+    texts = (example.input_id, example.source.was)
+    return any(text in parent.inputs and text not in parent.former for text in texts)
 
 
 def _keep_doubtful_out(
@@ -180,6 +245,8 @@ def _hashed(rank: float, shares: Mapping[Split, float]) -> Split:
 
 
 def _ties(example: Example, known: Inherited) -> set[Split]:
-    by_text = known.inputs.get(example.input_id)
-    by_group = known.groups.get(example.group) if example.group is not None else None
-    return {split for split in (by_text, by_group) if split is not None}
+    texts = (example.input_id, example.source.was)
+    found: set[Split | None] = {known.inputs.get(text) for text in texts if text is not None}
+    if example.group is not None:
+        found.add(known.groups.get(example.group))
+    return {split for split in found if split is not None}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from burnish.data.by_time import ByTime, begin, placer
 from burnish.data.inherit import (
     ONLY_TRAIN,
     Grown,
@@ -29,10 +30,14 @@ SHARES = (0.8, 0.1, 0.1)
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The split of every row by row_id, and the rows that may be in none, with the reason "leakage"."""
+    """The split of every row by row_id, and the rows that may be in none, with the reason "leakage".
+
+    `after` are the moments at which validation and test begin, where time decides.
+    """
 
     splits: Mapping[str, Split]
     quarantined: tuple[Rejection, ...]
+    after: Mapping[Split, str] = field(default_factory=dict)
 
 
 def assign(
@@ -42,6 +47,7 @@ def assign(
     shares: tuple[float, float, float] = SHARES,
     given: Mapping[Split, Sequence[Example]] | None = None,
     parent: Inherited | None = None,
+    time: ByTime | None = None,
 ) -> Assignment:
     """A split for each of `examples`, honouring `given` validation and test rows and the parent's choices.
 
@@ -53,6 +59,9 @@ def assign(
 
     Without a parent the rows are stratified by label. With one, rows tied to nothing known go by the
     hash of group, else text: where a row lands does not depend on the other new rows.
+
+    With `time` the newest units test, those before them validate, and rows without a readable date train; a child
+    keeps the moments of its parent (`time.after`).
 
     `shares` are (train, validation, test). A given split takes no further rows, and the others
     divide the rest in proportion.
@@ -69,10 +78,11 @@ def assign(
         kept: list[Example] = []
         for example in rows_given.get(split, ()):
             holder = holder_of(example, held)
-            if holder is None:
+            before = None if parent is None else holder_of(example, parent)
+            if holder is None and before in (None, split):
                 kept.append(example)
             else:
-                quarantined.append(leak(example, split, holder))
+                quarantined.append(leak(example, split, holder or before or split))
         splits.update((example.row_id, split) for example in kept)
         more = inherited({split: kept})
         held = Inherited({**more.inputs, **held.inputs}, {**more.groups, **held.groups})
@@ -83,17 +93,21 @@ def assign(
             pool.append(example)
         else:
             quarantined.append(leak(example, "train", holder))
+    after: Mapping[Split, str] = {} if time is None else time.after
     if parent is None:
-        grown = _freeze(pool, shares_open, salt=salt)
+        grown, after = _freeze(pool, shares_open, salt=salt, time=time)
     else:
-        grown = extend(pool, parent, shares=shares_open, salt=salt)
+        place = None if time is None else placer(pool, time)
+        grown = extend(pool, parent, shares=shares_open, salt=salt, place=place)
     quarantined.extend(leak(pool[row], split, holder) for row, split, holder in grown.leaks)
     splits.update((pool[row].row_id, split) for row, split in grown.splits.items())
-    return Assignment(splits, tuple(quarantined))
+    return Assignment(splits, tuple(quarantined), after)
 
 
-def _freeze(pool: Sequence[Example], shares: Mapping[Split, float], *, salt: str) -> Grown:
-    """The first assignment: stratified, but for units with a row that may only be trained on."""
+def _freeze(
+    pool: Sequence[Example], shares: Mapping[Split, float], *, salt: str, time: ByTime | None
+) -> tuple[Grown, Mapping[Split, str]]:
+    """The first assignment: stratified or by time, but for units with a row that may only be trained on."""
     splits: dict[int, Split] = {}
     free = []
     near = nearness_of(pool)
@@ -102,10 +116,17 @@ def _freeze(pool: Sequence[Example], shares: Mapping[Split, float], *, salt: str
             splits.update(dict.fromkeys(unit.rows, "train"))
         else:
             free.append(unit)
-    for unit, split in zip(free, stratify(free, shares), strict=True):
+    after: Mapping[Split, str] = {}
+    if time is None:
+        chosen = stratify(free, shares)
+    else:
+        time = begin(free, pool, shares=shares, column=time.column)
+        after = time.after
+        chosen = list(map(placer(pool, time), free))
+    for unit, split in zip(free, chosen, strict=True):
         splits.update(dict.fromkeys(unit.rows, split))
     leaks = part(near, splits)
-    return Grown(splits, tuple((row, *told) for row, told in sorted(leaks.items())))
+    return Grown(splits, tuple((row, *told) for row, told in sorted(leaks.items()))), after
 
 
 def open_shares(

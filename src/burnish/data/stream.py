@@ -48,13 +48,15 @@ class Reading:
         return found
 
 
-def task_reading(task: Task, root: Path) -> Reading:
-    """The task's files, relative to `root`.
+def task_reading(
+    task: Task, root: Path, *, edit: Callable[[Example], Example | Rejection] = lambda row: row
+) -> Reading:
+    """The task's files, relative to `root`, each row as `edit` leaves it.
 
     Raises: task-no-data, and the codes of sniff and check_columns, for all files at once.
     """
     files = look(task, root)
-    return Reading(task, tuple(file.facts for file in files), lambda: _examples(task, files))
+    return Reading(task, tuple(file.facts for file in files), lambda: _examples(task, files, edit))
 
 
 def text_reading(paths: Sequence[Path]) -> Reading:
@@ -80,12 +82,17 @@ def text_reading(paths: Sequence[Path]) -> Reading:
     return Reading(None, tuple(facts), records)
 
 
-def _examples(task: Task, files: Sequence[ExampleFile]) -> Iterator[Seen | Rejection]:
+def _examples(
+    task: Task,
+    files: Sequence[ExampleFile],
+    edit: Callable[[Example], Example | Rejection],
+) -> Iterator[Seen | Rejection]:
     labels: dict[str, Label | Problem] = {}
     number = 0
     for file in files:
         for record in read_rows(file.path, name=file.name, facts=file.facts):
             found = to_example(task, record, labels=labels) if isinstance(record, Row) else record
+            found = edit(found) if isinstance(found, Example) else found
             if isinstance(found, Example):
                 yield seen(number, file.split, found)
                 number += 1

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 from burnish.evaluate import shown
 from burnish.evaluate.confusions import top_confusions
+from burnish.evaluate.markdown import code, plain, quoted
 from burnish.records.dataset import Dataset
 from burnish.records.decision import Decision
 from burnish.records.report import Report
@@ -35,7 +33,7 @@ def model_card(
     return "\n".join(
         [
             *_head(task, report, base=base, licence=licence, run=run),
-            f"# {_plain(task.name)}",
+            f"# {plain(task.name)}",
             "",
             *_purpose(task, report, run=run),
             *_quality(report, decision=decision),
@@ -50,30 +48,30 @@ def _head(
 ) -> list[str]:
     lines = ["---"]
     if licence:
-        lines.append(f"license: {_quoted(licence.lower())}")
+        lines.append(f"license: {quoted(licence.lower())}")
     hub = hub_name(base) if base else None
     if hub:
-        lines.append(f"base_model: {_quoted(hub)}")
+        lines.append(f"base_model: {quoted(hub)}")
     lines.append(f"library_name: {'transformers' if run else 'burnish'}")
     lines += ["pipeline_tag: text-classification", "tags:", "- text-classification", "- burnish"]
     lines += ["metrics:", *(f"- {measure.name}" for measure in report.measures)]
     lines += [
         "model-index:",
-        f"- name: {_quoted(task.name)}",
+        f"- name: {quoted(task.name)}",
         "  results:",
         "  - task:",
         "      type: text-classification",
         "    dataset:",
-        f"      name: {_quoted(task.name)}",
-        f"      type: {_quoted(task.name)}",
+        f"      name: {quoted(task.name)}",
+        f"      type: {quoted(task.name)}",
         f"      split: {report.split}",
-        f"      revision: {_quoted(report.dataset_id)}",
+        f"      revision: {quoted(report.dataset_id)}",
         "    metrics:",
     ]
     for measure in report.measures:
         lines += [
             f"    - type: {measure.name}",
-            f"      name: {_quoted(shown.title(measure.name))}",
+            f"      name: {quoted(shown.title(measure.name))}",
             f"      value: {measure.value:.17g}",
         ]
     return [*lines, "---", ""]
@@ -84,12 +82,12 @@ def _purpose(task: Task, report: Report, *, run: Run | None) -> list[str]:
     answer = "any number of the labels below" if many else "exactly one of the labels below"
     lines = [f"Reads {_names(task.inputs)} and answers with {answer}.", ""]
     if task.guideline:
-        lines += [_plain(task.guideline), ""]
+        lines += [plain(task.guideline), ""]
     lines += ["| label | meaning |", "|---|---|"]
-    lines += [f"| {_plain(one.name)} | {_plain(one.description) or '–'} |" for one in task.labels]
+    lines += [f"| {plain(one.name)} | {plain(one.description) or '–'} |" for one in task.labels]
     lines += ["", "## Use", ""]
     if run is None:
-        return [*lines, f"This is the baseline {_code(report.model)}: serve it with Burnish.", ""]
+        return [*lines, f"This is the baseline {code(report.model)}: serve it with Burnish.", ""]
     function = ', function_to_apply="sigmoid"' if many else ""
     lines += [
         "```python",
@@ -101,7 +99,7 @@ def _purpose(task: Task, report: Report, *, run: Run | None) -> list[str]:
         "",
     ]
     if len(task.inputs) > 1:
-        columns = ", then ".join(_code(f"{name}: ...") for name in task.inputs)
+        columns = ", then ".join(code(f"{name}: ...") for name in task.inputs)
         lines += [f"Give the columns as lines, empty ones left out: {columns}.", ""]
     return lines
 
@@ -110,7 +108,7 @@ def _quality(report: Report, *, decision: Decision | None) -> list[str]:
     lines = [
         "## Quality",
         "",
-        *([_plain(decision.sentence), ""] if decision else []),
+        *([plain(decision.sentence), ""] if decision else []),
         f"Measured on {report.n:,} {report.split} rows; intervals are 95%.",
         "",
         "| measure | value | 95% interval | rows |",
@@ -126,14 +124,14 @@ def _quality(report: Report, *, decision: Decision | None) -> list[str]:
     if report.comparisons:
         lines += ["", "Against other models on the same rows:", ""]
         lines += [
-            f"- {_plain(one.theirs)}: {shown.title(one.metric)} {shown.difference(one)}, "
+            f"- {plain(one.theirs)}: {shown.title(one.metric)} {shown.difference(one)}, "
             f"p {'' if shown.p_value(one).startswith('<') else '= '}{shown.p_value(one)} ({one.method})"
             for one in report.comparisons
         ]
     if report.gates:
         lines += ["", f"Gates: {report.verdict or 'not judged'}.", ""]
         lines += [
-            f"- {'passed' if one.passed else 'FAILED'}: {_plain(one.gate)} ({_plain(one.found)})"
+            f"- {'passed' if one.passed else 'FAILED'}: {plain(one.gate)} ({plain(one.found)})"
             for one in report.gates
         ]
     return [*lines, ""]
@@ -146,22 +144,22 @@ def _limits(report: Report) -> list[str]:
     )[:WEAKEST]
     lines = ["## Where it is weak", ""]
     lines += [
-        f"- {_plain(one.label)}: F1 {shown.value(one.f1)} (95% interval {shown.interval(one.f1)}, "
+        f"- {plain(one.label)}: F1 {shown.value(one.f1)} (95% interval {shown.interval(one.f1)}, "
         f"{one.support:,} rows)"
         for one in weak
         if one.f1.value < 1
     ]
     lines += [
-        f"- {_plain(one.true)} is answered as {_plain(one.said)} in {one.count:,} of {one.of:,} rows"
+        f"- {plain(one.true)} is answered as {plain(one.said)} in {one.count:,} of {one.of:,} rows"
         for one in top_confusions(report, count=3)
     ]
     lines += [
-        f"- where {_plain(one.column)} is {_plain(one.value)}: {shown.title(one.measure.name)} "
+        f"- where {plain(one.column)} is {plain(one.value)}: {shown.title(one.measure.name)} "
         f"{shown.value(one.measure)} (95% interval {shown.interval(one.measure)})"
         for one in report.slices
         if one.flagged
     ]
-    lines += [f"- {_plain(warning)}" for warning in report.warnings]
+    lines += [f"- {plain(warning)}" for warning in report.warnings]
     if len(lines) == 2:
         lines.append("No weakness was seen on the rows it was measured on.")
     lines += [
@@ -181,7 +179,7 @@ def _origin(
         lines.append(f"- {dataset.rows_used:,} rows used ({counts}), {unused:,} read and not used")
     if base:
         checksum = f" (sha256 `{run.base_sha256}`)" if run else ""
-        lines.append(f"- base model {_code(base)}{checksum}")
+        lines.append(f"- base model {code(base)}{checksum}")
     if run:
         lines += [
             f"- run `{run.id}`: {run.recipe.method}, {run.steps:,} updates, seed {run.recipe.seed}",
@@ -205,22 +203,5 @@ def hub_name(base: str) -> str | None:
     return base.removeprefix("hub:").split("@")[0] if base.startswith("hub:") else None
 
 
-def _quoted(text: str) -> str:
-    """A JSON string is a YAML string: `no`, `1.0` and quotes stay text."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _plain(text: str) -> str:
-    """User text as Markdown text on one line: no table breaks, no links, no HTML."""
-    line = re.sub(r"([\\`*{}\[\]<>|#$~])", r"\\\1", " ".join(text.split()))
-    # inside a word an underscore is only an underscore
-    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", line)
-
-
-def _code(text: str) -> str:
-    """User text as an inline code span."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
-
-
 def _names(columns: tuple[str, ...]) -> str:
-    return " and ".join(_code(name) for name in columns)
+    return " and ".join(code(name) for name in columns)

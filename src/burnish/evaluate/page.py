@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from burnish.data.reuse import WORN, reuse_issues
 from burnish.evaluate import confusions, shown
 from burnish.evaluate.metric import METRICS
 from burnish.records.dataset import Dataset
@@ -94,6 +95,8 @@ def report_page(
         .get_template("report.html")
         .render(
             report=report,
+            worn=report.reuse is not None and bool(reuse_issues(report.reuse)),
+            worn_sentence=WORN,
             task=task,
             decision=decision,
             dataset=dataset,

@@ -51,7 +51,8 @@ def make_report(
 
     Fit the temperature with `calibration.fit_temperature` on validation rows. `columns` are sliced by
     (None: the task's own). `comparisons` come from `compare.compare_models` on the same rows, `lengths`
-    from `lengths_of`, `nearby` gives neighbours of errors. The id is the hash of everything but `at`.
+    from `lengths_of`, `nearby` gives neighbours of errors. The id is the hash of everything but `at`
+    and how often the rows were used.
     Gates are judged afterwards, by `gate.gate`.
 
     Raises: evaluate-empty, evaluate-unlabelled, evaluate-shape, evaluate-not-a-number, metric-unknown.
@@ -90,7 +91,7 @@ def make_report(
         "warnings": (*warnings, *_warnings(task, scored, examples, sliced)),
     }
     report = Report(id="", at=at, **fields)  # type: ignore[arg-type]
-    identity = content_id(report.model_dump(mode="json", exclude={"id", "at"}))
+    identity = content_id(report.model_dump(mode="json", exclude={"id", "at", "reuse"}))
     return report.model_copy(update={"id": identity})
 
 

@@ -50,10 +50,27 @@ class SplitCount(Record):
     labels: dict[str, int]
 
 
+class SplitRule(Record):
+    """What a lineage's splits go by: versions with another rule cannot inherit them.
+
+    `inputs` make a text, `group` is the column that no split divides. With the method "time" the column `time`
+    decides: a row at or after `after["test"]` tests, one at or after `after["validation"]` validates (ISO 8601, UTC).
+    """
+
+    method: Literal["random", "time"] = "random"
+    inputs: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    after: dict[Split, str] = {}
+
+
 class Dataset(Record):
     """Rows in = used + rejected with reason. `shares` are train, validation, test fractions.
 
-    `id` is the content hash of task, salt, parent and the rows with their splits.
+    `id` is the content hash of task, salt, parent and the rows with their splits, and of what it remembers of its
+    ancestors. `number` counts the versions of a task's name from 1. `made_from` is the hash of everything it was
+    made of (rows as read, edits, feedback, settings), "" where that is not all it holds. `edits` are the ids of the
+    edits that acted. Versions made before lineages have neither name, number nor rule.
     """
 
     id: str
@@ -69,3 +86,8 @@ class Dataset(Record):
     rows_sha256: str
     issues: tuple[Issue, ...]
     at: str
+    task_name: str = ""
+    number: int = 0
+    made_from: str = ""
+    rule: SplitRule | None = None
+    edits: tuple[str, ...] = ()

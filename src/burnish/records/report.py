@@ -120,11 +120,28 @@ class GateResult(Record):
     found: str
 
 
+class Reuse(Record):
+    """How often reports were made on these test rows, or on an ancestor's, and for how many models."""
+
+    times: int
+    models: int
+
+    def __str__(self) -> str:
+        """In words.
+
+        Example:
+            >>> str(Reuse(times=7, models=5))
+            'test rows used 7 times for 5 models'
+        """
+        times = "once" if self.times == 1 else f"{self.times} times"
+        return f"test rows used {times} for {self.models} model{'' if self.models == 1 else 's'}"
+
+
 Verdict = Literal["passed", "failed"]
 
 
 class Report(Record):
-    """Everything known about one model on one split of one dataset."""
+    """Everything known about one model on one split of one dataset. `reuse` is as of when it was made."""
 
     id: str
     model: str
@@ -146,6 +163,7 @@ class Report(Record):
     gates: tuple[GateResult, ...] = ()
     verdict: Verdict | None = None
     warnings: tuple[str, ...] = ()
+    reuse: Reuse | None = None
     at: str
 
     def measure(self, name: str) -> Measure:

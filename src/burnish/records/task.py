@@ -43,7 +43,9 @@ class Gate(Record):
 class DataFiles(Record):
     """Where the rows are, relative to task.toml. `train` alone means Burnish splits; others are honoured.
 
-    The fractions say how many of the rows become validation and test where no file is given.
+    The fractions say how many of the rows become validation and test where no file is given. With the split "time"
+    those are the newest by the column `time`. `licence` and `source` say what the rows may be used for and where they
+    are from; the data card tells them.
     """
 
     train: tuple[str, ...]
@@ -51,6 +53,10 @@ class DataFiles(Record):
     test: tuple[str, ...] = ()
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    split: Literal["random", "time"] = "random"
+    time: str | None = None
+    licence: str | None = None
+    source: str | None = None
 
 
 class Monitor(Record):

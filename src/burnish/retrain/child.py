@@ -5,16 +5,38 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+from burnish.data.by_time import ByTime, placer
 from burnish.data.check import check
-from burnish.data.dataset import empty_split_issues, freeze, load_rows, quarantine_issues
+from burnish.data.dataset import (
+    Born,
+    empty_split_issues,
+    freeze,
+    load_feedback,
+    load_memory,
+    load_rows,
+    quarantine_issues,
+    rule_of,
+)
+from burnish.data.edits import apply_edits, row_key
 from burnish.data.evidence import TokenLengths
 from burnish.data.examples import ReadResult
-from burnish.data.inherit import ONLY_TRAIN, extend, holder_of, inherited, leak, part
+from burnish.data.inherit import (
+    ONLY_TRAIN,
+    Inherited,
+    extend,
+    holder_of,
+    inherited,
+    leak,
+    part,
+    remembered,
+)
+from burnish.data.lineage import fingerprint, with_feedback
 from burnish.data.settle import settle
 from burnish.data.split import SHARES, open_shares
 from burnish.data.units import nearness_of
 from burnish.errors import fail
-from burnish.records.dataset import DataFile, Dataset, Issue, Rejection
+from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitRule
+from burnish.records.edit import Edit
 from burnish.records.example import SPLITS, Example, Split
 from burnish.records.task import Task
 from burnish.retrain.merge import Merged, beside
@@ -34,6 +56,9 @@ def child_dataset(
     merged: Merged,
     salt: str,
     shares: tuple[float, float, float] = SHARES,
+    edits: Sequence[Edit] = (),
+    memory: Inherited | None = None,
+    number: int | None = None,
     at: str,
     token_lengths: TokenLengths | None = None,
     limit_tokens: int | None = None,
@@ -44,6 +69,9 @@ def child_dataset(
     rows go by the hash of group, else text, with `shares`; audited feedback likewise with AUDIT_SHARES, also where
     the test file was given; disputed feedback trains. Rows tied to old ones follow them; a new row that another
     split holds, or nearly holds, is kept out, never moved. The same inputs give the same id.
+
+    `edits` act on new rows as on those of files, and `memory` (the parent's without it) says where texts were that left.
+    The version remembers its feedback as it came, so that the next run has it too.
 
     `rows_in` counts the parent's used rows, and of the files and the feedback what the parent did not have.
 
@@ -58,28 +86,38 @@ def child_dataset(
             fix="make a first dataset for the changed task: burnish run",
         )
     old = load_rows(workspace, parent.id)
+    memory = memory or load_memory(workspace, parent.id)
+    fed_before = load_feedback(workspace, parent.id)
+    raw, merged = merged, _edited(task, merged, edits)
+    read = None if read is None else apply_edits(read, edits, task=task)
     aside: list[Rejection] = []
     rows: dict[Split, list[Example]] = {split: list(old[split]) for split in SPLITS}
     if read is not None:
         found, known = _beyond(read.examples, rows)
         aside += [*read.rejections, *known]
-        aside += _given(rows, found)
+        aside += _given(rows, found, memory)
         settled = settle({"train": found["train"]})
         aside += settled.rejections
         files: set[Split] = {file.split for file in read.files if file.split is not None}
         opened = open_shares(shares, given=files - {"train"})
-        aside += _grow(rows, settled.examples["train"], shares=opened, salt=salt)
+        rule = parent.rule or rule_of(task)
+        new = settled.examples["train"]
+        aside += _grow(rows, new, memory, shares=opened, salt=salt, rule=rule)
     fed, known = _beyond({"train": merged.examples}, rows)
     feedback_aside = [*merged.rejections, *known]
     # audited rows first: were they placed beside disputed ones, what people dispute would leave the fresh test
     audited = [row for row in fed["train"] if row.source.chosen not in ONLY_TRAIN]
     disputed = [row for row in fed["train"] if row.source.chosen in ONLY_TRAIN]
     for new in (audited, disputed):
-        aside += _grow(rows, new, shares=open_shares(AUDIT_SHARES, given=()), salt=salt)
+        aside += _grow(rows, new, memory, shares=open_shares(AUDIT_SHARES, given=()), salt=salt)
     aside += feedback_aside
     used = sum(map(len, rows.values()))
     if used == parent.rows_used:
         raise _nothing_new(parent, aside)
+    refused = {one.where for one in feedback_aside}
+    refused |= {one.where for one in aside if one.reason == "leakage"}
+    fed_now = tuple(row for row in raw.examples if row.source.where not in refused)
+    feedback = (*fed_before, *fed_now)
     issues = (
         *empty_split_issues(rows, shares),
         *(read.issues if read is not None else ()),
@@ -104,8 +142,47 @@ def child_dataset(
         salt=salt,
         shares=shares,
         parent_id=parent.id,
+        memory=memory,
+        born=Born(
+            task_name=task.name,
+            number=parent.number + 1 if number is None else number,
+            rule=parent.rule or rule_of(task),
+            made_from=_made_from(task, read, feedback, rows, edits=edits, salt=salt, shares=shares),
+            edits=tuple(edit.id for edit in edits),
+            feedback=feedback,
+        ),
         at=at,
     )
+
+
+def _edited(task: Task, merged: Merged, edits: Sequence[Edit]) -> Merged:
+    as_read = ReadResult({"train": merged.examples}, (), (), len(merged.examples))
+    left = apply_edits(as_read, edits, task=task)
+    return Merged(left.examples["train"], (*merged.rejections, *left.rejections))
+
+
+def _made_from(
+    task: Task,
+    read: ReadResult | None,
+    feedback: Sequence[Example],
+    rows: Rows,
+    *,
+    edits: Sequence[Edit],
+    salt: str,
+    shares: tuple[float, float, float],
+) -> str:
+    """What a run over the same files, feedback and edits would be made from; "" where this version holds more.
+
+    It does where a person took rows out of the files, or changed their labels, since the parent was made: then the
+    next run makes a version without them.
+    """
+    if read is None:
+        return ""
+    whole = with_feedback(task, read, feedback, edits=edits)
+    there = {row_key(row) for many in whole.examples.values() for row in many}
+    if any(row_key(row) not in there for many in rows.values() for row in many):
+        return ""
+    return fingerprint(task, whole, rule=rule_of(task), salt=salt, shares=shares)
 
 
 def fresh_audited(child: Rows, *, parent: Rows) -> tuple[Example, ...]:
@@ -142,12 +219,12 @@ def _beyond(
     return found, aside
 
 
-def _given(rows: dict[Split, list[Example]], found: Rows) -> list[Rejection]:
+def _given(rows: dict[Split, list[Example]], found: Rows, memory: Inherited) -> list[Rejection]:
     """Put new rows of given test and validation files where the files say, unless another split holds them."""
     aside: list[Rejection] = []
     given: tuple[Split, ...] = ("test", "validation")
     for split in given:
-        held = inherited(rows)
+        held = remembered(inherited(rows), inputs=memory.inputs, groups=memory.groups)
         new: list[Example] = []
         for row in found[split]:
             holder = holder_of(row, held)
@@ -174,16 +251,22 @@ def _given(rows: dict[Split, list[Example]], found: Rows) -> list[Rejection]:
 def _grow(
     rows: dict[Split, list[Example]],
     new: Sequence[Example],
+    memory: Inherited,
     *,
     shares: Mapping[Split, float],
     salt: str,
+    rule: SplitRule | None = None,
 ) -> list[Rejection]:
     """Add new rows to their splits; those that may be in none come back."""
     if not new:
         return []
     old = [row for split in SPLITS for row in rows[split]]
     pool = [*old, *new]
-    grown = extend(pool, inherited(rows), shares=shares, salt=salt)
+    held = remembered(inherited(rows), inputs=memory.inputs, groups=memory.groups)
+    place = None
+    if rule is not None and rule.time is not None:
+        place = placer(pool, ByTime(rule.time, rule.after))
+    grown = extend(pool, held, shares=shares, salt=salt, place=place)
     for place, row in enumerate(new, len(old)):
         if place in grown.splits:
             rows[grown.splits[place]].append(row)

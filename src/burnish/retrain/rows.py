@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from burnish.data.dataset import load_rows
+from burnish.data.edits import edits_of
 from burnish.data.evidence import TokenLengths
 from burnish.data.examples import read_examples
+from burnish.data.inherit import Inherited
 from burnish.deploy.deployments import deployments
 from burnish.errors import BurnishError
 from burnish.records.dataset import Dataset
@@ -31,6 +33,8 @@ def next_dataset(
     at: str,
     token_lengths: TokenLengths | None,
     limit_tokens: int | None,
+    memory: Inherited | None = None,
+    number: int | None = None,
 ) -> Dataset:
     """The child of `parent` with what the files and people have added since.
 
@@ -57,6 +61,9 @@ def next_dataset(
         merged=merged,
         salt=parent.salt,
         shares=shares,
+        edits=edits_of(ledger, task.name),
+        memory=memory,
+        number=number,
         at=at,
         token_lengths=token_lengths,
         limit_tokens=limit_tokens,

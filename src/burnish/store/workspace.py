@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from burnish.store.faults import told
 
 _NAME = re.compile(NAME_PATTERN)
 _SHOWN = 5
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,10 @@ def names_in(folder: Path) -> list[str]:
 
 
 @contextmanager
-def lock(workspace: Workspace, name: str) -> Iterator[None]:
+def lock(workspace: Workspace, name: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold `name` for this block; the system lets go of it when the process ends, however it ends.
 
-    Raises: busy (naming the process that holds it), not-writable.
+    Another holder is waited for `wait_seconds`. Raises: busy (naming the process that holds it), not-writable.
     """
     if not _NAME.fullmatch(name):
         raise fail("id-invalid", f"{name[:80]!r} is not a name", where="locks")
@@ -175,12 +177,17 @@ def lock(workspace: Workspace, name: str) -> Iterator[None]:
     except OSError as error:
         raise told(error, path) from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise told(error, path) from error
-            raise _busy(name, handle) from error
+        until = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise told(error, path) from error
+                if time.monotonic() >= until:
+                    raise _busy(name, handle) from error
+                time.sleep(_POLL_SECONDS)
         try:
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -78,6 +78,11 @@ def check_columns(
         (("label",), task.label),
         *([(("group",), task.group)] if task.group is not None else []),
         *((("slices", place), column) for place, column in enumerate(task.slices)),
+        *(
+            [(("data", "time"), task.data.time)]
+            if task.data is not None and task.data.time is not None
+            else []
+        ),
     ]
     missing = [(key_path, column) for key_path, column in wanted if column not in columns]
     if not missing:
@@ -85,14 +90,15 @@ def check_columns(
     lines = key_lines(_read(path)) if path.is_file() else {}
     problems: list[Problem] = []
     for key_path, column in missing:
+        key = key_path[-1] if isinstance(key_path[-1], str) else key_path[0]
         place = f" ({path.name} line {_line(lines, key_path)})" if lines else ""
         problems.append(
             Problem(
                 code="column-missing",
                 where=file,
-                what=f'no column named "{column}", which {key_path[0]} asks for{place}',
+                what=f'no column named "{column}", which {key} asks for{place}',
                 expected=f"one of: {listed(list(columns))}",
-                fix=f"correct {key_path[0]} in {path.name}, or the file's first line",
+                fix=f"correct {key} in {path.name}, or the file's first line",
                 nearest=nearest(column, columns),
             )
         )
@@ -272,6 +278,10 @@ _SAMPLES: Mapping[str, str] = {
     "data.test": 'test = ["test.csv"]',
     "data.validation_fraction": "validation_fraction = 0.1",
     "data.test_fraction": "test_fraction = 0.1",
+    "data.split": 'split = "time"',
+    "data.time": 'time = "created_at"',
+    "data.licence": 'licence = "cc-by-4.0"',
+    "data.source": 'source = "https://example.com/tickets"',
 }
 
 _TYPES: Mapping[str, str] = {

@@ -245,6 +245,28 @@ def _metric(path: Path, metric: object, known: _Metrics) -> Iterator[Found]:
         )
 
 
+def _time(raw: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Found]:
+    column, by_time = data.get("time"), data.get("split") == "time"
+    read = [raw.get("label"), *(name for _, name in _strings(raw.get("inputs")))]
+    if by_time and column is None:
+        what = 'split = "time" without the column of dates'
+    elif column is not None and not by_time:
+        what = f'time = "{column}" without split = "time"'
+    elif by_time and column in read:
+        what = f'"{column}" is an input or the label, it cannot be the time'
+    else:
+        return
+    yield (
+        ("data", "split" if by_time and column is None else "time"),
+        Problem(
+            code="task-bad-value",
+            what=what,
+            expected="a column of dates that the model does not read",
+            fix='write for example split = "time" and time = "created_at"',
+        ),
+    )
+
+
 def _files(raw: Mapping[str, Any]) -> Iterator[Found]:
     data = raw.get("data")
     if not isinstance(data, Mapping):
@@ -259,6 +281,7 @@ def _files(raw: Mapping[str, Any]) -> Iterator[Found]:
                 fix='write for example train = ["tickets.csv"]',
             ),
         )
+    yield from _time(raw, data)
     seen: dict[str, str] = {}
     for split in ("train", "validation", "test"):
         for place, file in _strings(data.get(split)):
