@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,8 @@ from burnish.cli import say
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
-from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail
+from burnish.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USAGE, fail, nearest
+from burnish.records.example import SPLITS, Split
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, list its versions.")
 
@@ -30,6 +32,7 @@ def check(
 ) -> int:
     """Everything the checks find, with rows and what to do. Changes nothing. Exit code 1: an error was found."""
     from burnish import lifecycle
+    from burnish.data.shape import title_of
 
     opened = lifecycle.open_project(project)
     edge = terminal_edge(quiet=True)
@@ -47,12 +50,16 @@ def check(
             {
                 "rows_in": read.rows_in,
                 "readable": used,
+                "files": [file.model_dump(mode="json") for file in read.files],
                 "rejected": [one.model_dump(mode="json") for one in read.rejections],
                 "issues": [issue.model_dump(mode="json") for issue in issues],
             }
         )
         return worst
     say.result(f"{read.rows_in} rows in: {used} readable, {len(read.rejections)} rejected")
+    for file in read.files:
+        if title := title_of(file.shape):
+            say.result(f"{file.name}: {title}")
     for issue in issues:
         say.result(f"{issue.severity}: {issue.code}: {issue.what}")
         rows = issue.rows if code else issue.rows[:3]
@@ -134,6 +141,74 @@ def show(
             "green or [ ] carries the loss (the pooled token); dim or < > was added; struck out or "
             "~ ~ was cut off"
         )
+
+
+@app.command()
+def export(
+    dataset: Annotated[
+        str | None, typer.Argument(help="A dataset version: the beginning of its id.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="The newest dataset version.")] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="csv, tsv, jsonl, json, parquet, xlsx, label-studio, prodigy, argilla or folder; "
+            "by the file's ending without."
+        ),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, validation or test; several times for several.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a dataset version as a file that this or another tool reads, every value unchanged."""
+    from burnish import lifecycle
+
+    if to is None or latest == (dataset is not None):
+        raise fail(
+            "usage",
+            "say which dataset and where to: one of DATASET and --latest, and --to FILE",
+            where="burnish data export",
+            expected="burnish data export --latest --to rows.jsonl",
+            fix="burnish data list shows the versions",
+            exit_code=EXIT_USAGE,
+        )
+    splits: list[Split] = [_split_named(name) for name in split or ()]
+    done = lifecycle.export_data(
+        lifecycle.open_project(project), dataset, to, format=format, splits=splits, force=force
+    )
+    if as_json:
+        say.as_json(
+            {
+                "path": str(done.path),
+                "format": done.format,
+                "rows": dict(done.rows),
+                "left_out": list(done.left_out),
+            }
+        )
+        return
+    told = ", ".join(f"{count} {name}" for name, count in done.rows.items())
+    say.result(f"wrote {done.path} ({done.format}): {told}")
+    if done.left_out:
+        say.result(f"left out, for {done.format} has no place for them: {', '.join(done.left_out)}")
+
+
+def _split_named(name: str) -> Split:
+    known: dict[str, Split] = {split: split for split in SPLITS}
+    if name in known:
+        return known[name]
+    raise fail(
+        "usage",
+        f'no split "{name}"',
+        where="--split",
+        expected=f"one of: {', '.join(SPLITS)}",
+        fix="name one of these",
+        nearest=nearest(name, SPLITS),
+        exit_code=EXIT_USAGE,
+    )
 
 
 @app.command("list")

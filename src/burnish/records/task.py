@@ -9,6 +9,10 @@ from pydantic import Field
 from burnish.records.record import Record, content_id
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+# What the JSON objects of a file are: the names of the shapes in data/shape.py.
+ShapeName = Literal[
+    "plain", "label-studio", "label-studio-min", "prodigy", "argilla", "squad", "chat"
+]
 KindName = Literal["classification", "multilabel", "sentiment"]
 
 
@@ -43,7 +47,8 @@ class Gate(Record):
 class DataFiles(Record):
     """Where the rows are, relative to task.toml. `train` alone means Burnish splits; others are honoured.
 
-    The fractions say how many of the rows become validation and test where no file is given.
+    The fractions say how many of the rows become validation and test where no file is given. `shape` says
+    what the objects of JSON files are, where looking at them says something else.
     """
 
     train: tuple[str, ...]
@@ -51,6 +56,7 @@ class DataFiles(Record):
     test: tuple[str, ...] = ()
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    shape: ShapeName | None = None
 
 
 class Monitor(Record):

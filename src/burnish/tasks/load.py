@@ -272,6 +272,7 @@ _SAMPLES: Mapping[str, str] = {
     "data.test": 'test = ["test.csv"]',
     "data.validation_fraction": "validation_fraction = 0.1",
     "data.test_fraction": "test_fraction = 0.1",
+    "data.shape": 'shape = "plain"',
 }
 
 _TYPES: Mapping[str, str] = {

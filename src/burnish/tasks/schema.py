@@ -61,6 +61,7 @@ NOTES: Mapping[str, str] = {
     "data.test": "Files given for the final test; honoured as they are.",
     "data.validation_fraction": "Share of the rows that become validation where no file is given.",
     "data.test_fraction": "Share of the rows that become test where no file is given.",
+    "data.shape": "What the objects of JSON files are, where looking at them says something else.",
     "gates": "Promises the model must keep before it may be promoted.",
     "gates[].metric": "The metric the gate looks at.",
     "gates[].at_least": "The metric must reach this value.",
