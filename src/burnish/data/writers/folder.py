@@ -1,4 +1,4 @@
-"""A folder of text files for each label, under a folder for each split when there are several."""
+"""A folder of text files for each label, under a folder for each split."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ def obstacles(sheet: Sheet) -> Iterator[tuple[str, str]]:
 
 
 def write(sheet: Sheet, to: Path) -> None:
-    """LABEL/000001.txt, or SPLIT/LABEL/000001.txt; numbered in the dataset's order, UTF-8, nothing added."""
-    marked = len({line.split for line in sheet.lines}) > 1
+    """SPLIT/LABEL/000001.txt: numbered in the dataset's order, UTF-8, nothing added.
+
+    A split's folder is read as it is ([data] train = ["rows/train"]); the manifest stands outside it.
+    """
     digits = max(6, len(str(len(sheet.lines))))
     with new_folder(to) as staging:
         for number, line in enumerate(sheet.lines, start=1):
             label = line.names[0] if line.names else ""
-            place = staging / line.split / label if marked else staging / label
+            place = staging / line.split / label
             place.mkdir(parents=True, exist_ok=True)
             text = next(iter(line.inputs.values()))
             (place / f"{number:0{digits}}.txt").write_bytes(text.encode())
