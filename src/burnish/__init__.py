@@ -19,6 +19,7 @@ _HOMES = {
     "load_task": "burnish.tasks.load",
     "check": "burnish.api",
     "make_dataset": "burnish.api",
+    "export": "burnish.api",
     "train": "burnish.api",
     "evaluate": "burnish.api",
     "decide": "burnish.api",

@@ -12,6 +12,7 @@ from burnish.edge import make_edge
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.decision import Decision
 from burnish.records.deployment import Deployment
+from burnish.records.example import Split
 from burnish.records.recipe import Recipe
 from burnish.records.report import Report
 from burnish.records.retraining import Retraining
@@ -19,6 +20,7 @@ from burnish.records.run import Run
 from burnish.records.task import Task
 
 if TYPE_CHECKING:
+    from burnish.data.export import Exported
     from burnish.deploy.feedback import Taken
     from burnish.evaluate.predict import Predicted
 
@@ -40,6 +42,25 @@ def make_dataset(project: str | Path = ".", *, recipe: Recipe | None = None) -> 
     """Freeze the project's rows as a dataset version with its splits."""
     opened = lifecycle.open_project(Path(project))
     return lifecycle.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
+
+
+def export(
+    to: str | Path,
+    project: str | Path = ".",
+    *,
+    dataset: str | None = None,
+    format: str | None = None,
+    splits: Sequence[Split] = (),
+    force: bool = False,
+) -> Exported:
+    """Write a dataset's rows (None: the newest's) as a file that this or another tool reads, unchanged.
+
+    Raises: export-format-unknown, export-exists, export-unwritable, dataset-missing.
+    """
+    opened = lifecycle.open_project(Path(project))
+    return lifecycle.export_data(
+        opened, dataset, Path(to), format=format, splits=splits, force=force
+    )
 
 
 def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.check import inspect
-from burnish.data.dataset import load_dataset, load_rows
+from burnish.data.dataset import latest_dataset, load_dataset, load_rows
 from burnish.data.evidence import Finding, Scene
 from burnish.data.examples import read_examples
 from burnish.data.lineage import next_version
@@ -33,6 +33,7 @@ from burnish.store.workspace import Workspace, lock, open_workspace, resolve
 from burnish.tasks.load import load_task
 
 if TYPE_CHECKING:
+    from burnish.data.export import Exported
     from burnish.decide.prove import Proof
     from burnish.models.source import BaseModel
     from burnish.store.ledger import Ledger
@@ -144,7 +145,7 @@ def check_data(
     """What is wrong with the rows as edits leave them, lengths included when tokens can be counted; one pass, in
     constant memory but for the checks `asked` for. Changes nothing.
     """
-    from burnish.data.edits import edits_of, editor
+    from burnish.data.edits import editor, edits_of
     from burnish.data.reuse import reuse_issues
 
     with _ledger(project.workspace) as ledger:
@@ -171,6 +172,54 @@ def check_files(paths: Sequence[Path], *, asked: Sequence[str] = ()) -> Checked:
     reading = text_reading(paths)
     scene = Scene(None, recall=reading.recall)
     return Checked(scene, reading, inspect(scene, reading.records(), asked=asked))
+
+
+def export_data(
+    project: Project,
+    dataset: str | None,
+    to: Path,
+    *,
+    format: str | None = None,
+    splits: Sequence[Split] = (),
+    force: bool = False,
+) -> Exported:
+    """Write a dataset's rows (None: the newest's) for this or another tool; all splits, or those named.
+
+    Raises: dataset-missing, id-unknown, dataset-damaged, export-exists also for a file that the task reads,
+        and the other codes of data/export.py.
+    """
+    from burnish.data.export import export
+
+    _spare_own_files(project, to)
+    if dataset is None:
+        newest = latest_dataset(project.workspace, project.task.id)
+        if newest is None:
+            raise fail(
+                "dataset-missing",
+                "this task has no dataset version yet",
+                where=str(project.workspace.root),
+                expected="rows that were checked and frozen",
+                fix="burnish run",
+            )
+        dataset = newest.id
+    rows: Mapping[Split, Sequence[Example]] = load_rows(project.workspace, dataset)
+    if splits:
+        rows = {split: rows[split] for split in splits}
+    return export(project.task, rows, to, format=format, force=force)
+
+
+def _spare_own_files(project: Project, to: Path) -> None:
+    """An export holds what was used; over the file that was read it would lose the rest."""
+    files = project.task.data
+    named = (*files.train, *files.validation, *files.test) if files else ()
+    if any((project.workspace.root / name).resolve() == to.resolve() for name in named):
+        raise fail(
+            "export-exists",
+            "is a file that this task reads its rows from",
+            where=str(to),
+            expected="a new name",
+            fix="choose another name",
+        )
 
 
 def token_counter(

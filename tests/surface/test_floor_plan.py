@@ -18,6 +18,8 @@ ROOMS = (
     "deploy", "serve", "monitor", "retrain", "lifecycle", "maintain", "edge", "api", "cli", "__main__",
 )  # fmt: skip
 DOORS = {
+    "data/shapes": "test_shapes",
+    "data/writers": "test_writers",
     "data/readers": "test_readers",
     "data/checks": "test_checks",
     "tasks/kinds": "test_kinds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -22,7 +22,8 @@ from burnish.cli.options import (
     SeedOption,
     TokensOption,
 )
-from burnish.errors import EXIT_DONE, EXIT_GATE
+from burnish.errors import EXIT_DONE, EXIT_GATE, EXIT_USAGE, fail, nearest
+from burnish.records.task import ShapeName
 
 if TYPE_CHECKING:
     from burnish.lifecycle import Outcome, Project
@@ -47,15 +48,28 @@ def init(
         str | None, typer.Option(help="classification, multilabel or sentiment.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The task's name.")] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="What the objects of JSON files are, where init sees something else."),
+    ] = None,
     project: ProjectOption = HERE,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing task.toml.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look at labelled rows and propose task.toml."""
+    from burnish.data.shape import title_of
     from burnish.data.start import start
+    from burnish.tasks.kind import KINDS
 
     started = start(
-        files, project, test=test, validation=validation, kind=kind, name=name, force=force
+        files,
+        project,
+        test=test,
+        validation=validation,
+        kind=kind,
+        name=name,
+        shape=_shape_named(shape),
+        force=force,
     )
     proposals = started.proposals
     task = proposals[0].task
@@ -74,6 +88,8 @@ def init(
     say.result(
         f"{', '.join(path.name for path in files)}: {started.rows} rows, columns {', '.join(started.columns)}"
     )
+    if title := title_of(started.shape):
+        say.result(f"shape     {title}")
     say.result(f"kind      {task.kind}: {proposals[0].because}")
     say.result(f"inputs    {', '.join(task.inputs)}")
     shown = ", ".join(task.label_names[:12]) + (" ..." if len(task.labels) > 12 else "")
@@ -83,10 +99,31 @@ def init(
     say.result(f"metric    {task.primary_metric}")
     for note in proposals[0].notes:
         say.result(f"note      {note}")
+    if started.also:
+        say.result(
+            f"note      also looks like {started.also}; this version trains {', '.join(KINDS)}"
+        )
     for other in proposals[1:]:
         say.result(f"or        --kind {other.task.kind}: {other.because}")
     say.result(f"wrote     {started.path}")
     say.result("next: look at task.toml, then burnish data check, then burnish run")
+
+
+def _shape_named(name: str | None) -> ShapeName | None:
+    from burnish.data.shape import SHAPES
+
+    known: dict[str, ShapeName] = {shape: shape for shape in get_args(ShapeName)}
+    if name is None or name in known:
+        return known[name] if name else None
+    raise fail(
+        "usage",
+        f'no shape "{name}"',
+        where="--shape",
+        expected=f"one of: {', '.join(SHAPES)}",
+        fix="name one of these",
+        nearest=nearest(name, SHAPES),
+        exit_code=EXIT_USAGE,
+    )
 
 
 def run(

@@ -14,7 +14,8 @@ from burnish.cli import say, versions
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
-from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail, nearest
+from burnish.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USAGE, fail, nearest
+from burnish.records.example import SPLITS, Split
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, compare its versions.")
 
@@ -40,6 +41,7 @@ def check(
 ) -> int:
     """Everything the checks find, with rows and what to do. Changes nothing. Exit code 1: an error was found."""
     from burnish import lifecycle
+    from burnish.data.shape import title_of
 
     wanted = _asked(asked or ())
     if files:
@@ -66,12 +68,21 @@ def check(
             {
                 "rows_in": rows + checked.rejected,
                 "readable": rows,
+                "files": [
+                    {"name": name, "encoding": facts.encoding, "shape": facts.shape}
+                    for name, facts in zip(
+                        checked.reading.names, checked.reading.facts, strict=True
+                    )
+                ],
                 "rejected": rejected,
                 "issues": found,
             }
         )
         return worst
     say.result(f"{rows + checked.rejected} rows in: {rows} readable, {checked.rejected} rejected")
+    for name, facts in zip(checked.reading.names, checked.reading.facts, strict=True):
+        if title := title_of(facts.shape):
+            say.result(f"{name}: {title}")
     for issue in issues:
         say.result(f"{issue.severity}: {issue.code}: {issue.what}")
         if issue in every:
@@ -176,6 +187,74 @@ def show(
             "green or [ ] carries the loss (the pooled token); dim or < > was added; struck out or "
             "~ ~ was cut off"
         )
+
+
+@app.command()
+def export(
+    dataset: Annotated[
+        str | None, typer.Argument(help="A dataset version: the beginning of its id.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="The newest dataset version.")] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="csv, tsv, jsonl, json, parquet, xlsx, label-studio, prodigy, argilla or folder; "
+            "by the file's ending without."
+        ),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, validation or test; several times for several.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a dataset version as a file that this or another tool reads, every value unchanged."""
+    from burnish import lifecycle
+
+    if to is None or latest == (dataset is not None):
+        raise fail(
+            "usage",
+            "say which dataset and where to: one of DATASET and --latest, and --to FILE",
+            where="burnish data export",
+            expected="burnish data export --latest --to rows.jsonl",
+            fix="burnish data list shows the versions",
+            exit_code=EXIT_USAGE,
+        )
+    splits: list[Split] = [_split_named(name) for name in split or ()]
+    done = lifecycle.export_data(
+        lifecycle.open_project(project), dataset, to, format=format, splits=splits, force=force
+    )
+    if as_json:
+        say.as_json(
+            {
+                "path": str(done.path),
+                "format": done.format,
+                "rows": dict(done.rows),
+                "left_out": list(done.left_out),
+            }
+        )
+        return
+    told = ", ".join(f"{count} {name}" for name, count in done.rows.items())
+    say.result(f"wrote {done.path} ({done.format}): {told}")
+    if done.left_out:
+        say.result(f"left out, for {done.format} has no place for them: {', '.join(done.left_out)}")
+
+
+def _split_named(name: str) -> Split:
+    known: dict[str, Split] = {split: split for split in SPLITS}
+    if name in known:
+        return known[name]
+    raise fail(
+        "usage",
+        f'no split "{name}"',
+        where="--split",
+        expected=f"one of: {', '.join(SPLITS)}",
+        fix="name one of these",
+        nearest=nearest(name, SPLITS),
+        exit_code=EXIT_USAGE,
+    )
 
 
 versions.add_to(app)

@@ -85,6 +85,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
                 encoding=file.facts.encoding,
                 rows=rows_in - before,
                 split=file.split,
+                shape=file.facts.shape,
             )
         )
     _refuse_unknown_labels(task, unknown, labels, rows_in=rows_in)
@@ -161,7 +162,7 @@ def look(task: Task, root: Path) -> list[ExampleFile]:
         # an absolute path would carry the machine's layout into the dataset
         called = path.name if Path(name).is_absolute() else name
         try:
-            facts = sniff(path, name=called)
+            facts = sniff(path, name=called, shape=task.data.shape)
         except BurnishError as error:
             problems.extend(error.problems)
             continue

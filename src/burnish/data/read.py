@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from burnish.data.readers import delimited, json_array, jsonl, parquet
-from burnish.data.rows import FileFacts, Reader, Row
+from burnish.data.rows import FileFacts, Reader, Row, columns_among
+from burnish.data.shape import SAMPLE_RECORDS
 from burnish.errors import BurnishError, fail, nearest
 from burnish.records.dataset import Rejection
 
@@ -49,17 +52,38 @@ def read_rows(
     return _guarded(reader_of(path, name=called).rows(path, name=called, facts=known), called)
 
 
-def sniff(path: Path, *, name: str | None = None) -> FileFacts:
+def sniff(path: Path, *, name: str | None = None, shape: str | None = None) -> FileFacts:
     """What a look at the file shows: columns, encoding, delimiter, and what to know before trusting it.
 
-    Raises: as `read_rows`.
+    `shape` is what the objects of a JSON file are taken for, whatever they look like.
+
+    Raises: as `read_rows`, and shape-mismatch.
     """
     called = name or path.name
     _check_file(path, name=called)
     try:
-        return reader_of(path, name=called).sniff(path, name=called)
+        reader = reader_of(path, name=called)
+        facts = reader.sniff(path, name=called)
+        if shape is None or facts.shape in (None, shape):
+            return facts
+        return _taken_for(shape, reader, path, name=called, facts=facts)
     except OSError as error:
         raise _not_readable(called, error) from error
+
+
+def _taken_for(shape: str, reader: Reader, path: Path, *, name: str, facts: FileFacts) -> FileFacts:
+    told = replace(facts, shape=shape)
+    sample = islice(reader.rows(path, name=name, facts=told), SAMPLE_RECORDS)
+    columns = columns_among(sample)
+    if not columns:
+        raise fail(
+            "shape-mismatch",
+            f'none of the first objects has the shape "{shape}"',
+            where=name,
+            expected=f'objects of that shape; these look like "{facts.shape}"',
+            fix="correct shape under [data] in task.toml, or remove it",
+        )
+    return replace(told, columns=columns)
 
 
 def columns_of(path: Path) -> list[str]:

@@ -26,14 +26,16 @@ class Row:
 class FileFacts:
     """What a look at a file's beginning (and, for the encoding, all of it) shows.
 
-    `delimiter` and `escape` are None where the format has none; `issues` holds what a person should
-    know before trusting the rows (a guessed encoding, unnamed columns).
+    `delimiter` and `escape` are None where the format has none; so is `shape` where rows are no JSON
+    objects. `issues` holds what a person should know before trusting the rows (a guessed encoding,
+    unnamed columns).
     """
 
     columns: tuple[str, ...]
     encoding: str | None = None
     delimiter: str | None = None
     escape: str | None = None
+    shape: str | None = None
     issues: tuple[Issue, ...] = ()
 
 

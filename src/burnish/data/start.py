@@ -10,8 +10,10 @@ from pathlib import Path
 
 from burnish.data.read import read_rows, sniff
 from burnish.data.rows import Row
+from burnish.data.shape import title_of
 from burnish.errors import BurnishError, fail
-from burnish.records.task import DataFiles
+from burnish.records.task import DataFiles, ShapeName
+from burnish.tasks.other_kinds import is_convincing, not_trained, other_kind
 from burnish.tasks.propose import Proposal, no_proposal, propose, task_name
 from burnish.tasks.write import write_task
 
@@ -25,12 +27,18 @@ _SAYS_NOTHING = frozenset({"train", "data", "rows", "dataset", "test", "all"})
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What init found: where task.toml was written, how many rows it looked at, and every reading, best first."""
+    """What init found: where task.toml was written, how many rows it looked at, and every reading, best first.
+
+    `shape` is what the first file's JSON objects are, `also` a kind that the columns are made for and this
+    version does not train.
+    """
 
     path: Path
     rows: int
     columns: tuple[str, ...]
     proposals: tuple[Proposal, ...]
+    shape: str | None = None
+    also: str | None = None
 
 
 def start(
@@ -41,13 +49,16 @@ def start(
     validation: Path | None = None,
     kind: str | None = None,
     name: str | None = None,
+    shape: ShapeName | None = None,
     force: bool = False,
 ) -> Started:
     """Look at labelled rows, propose tasks, and write the best as task.toml into `root`.
 
     Files are named in it relative to `root`; given validation and test files are honoured as they are.
+    `shape` is what the objects of JSON files are taken for.
 
-    Raises: workspace-missing, task-exists (without `force`), and the codes of sniff and propose.
+    Raises: workspace-missing, task-exists (without `force`), no-task-found, kind-not-trained, and the codes of
+        sniff and propose.
     """
     if not root.is_dir():
         raise fail(
@@ -66,26 +77,33 @@ def start(
             expected="a folder without one",
             fix="edit it, or replace it: burnish init --force FILE",
         )
-    facts = [sniff(path) for path in (*train, validation, test) if path is not None][0]
+    looked = [(p, sniff(p, shape=shape)) for p in (*train, validation, test) if p is not None]
+    facts = looked[0][1]
     rows: list[Mapping[str, str]] = []
-    for path in (*train, validation, test):
-        if path is not None:
-            read = islice(read_rows(path), _LOOKED_AT_ROWS)
-            rows += [row.fields for row in read if isinstance(row, Row)]
+    for path, found in looked:
+        read = islice(read_rows(path, facts=found), _LOOKED_AT_ROWS)
+        rows += [row.fields for row in read if isinstance(row, Row)]
     files = DataFiles(
         train=tuple(_relative(path, root) for path in train),
         validation=(_relative(validation, root),) if validation else (),
         test=(_relative(test, root),) if test else (),
         test_fraction=_SMALL_TEST_FRACTION if not test and len(rows) < _SMALL_ROWS else 0.1,
+        shape=shape,
     )
     first = train[0].resolve()
     alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
     stem = first.stem if alone or not first.parent.name else first.parent.name
     proposals = propose(facts.columns, rows, name=name or task_name(stem), files=files, kind=kind)
+    also = other_kind(facts.columns, rows)
+    if also and kind is None and not any(map(is_convincing, proposals[:1])):
+        best = proposals[0] if proposals else None
+        raise BurnishError(
+            (not_trained(also, file=train[0].name, shape=title_of(facts.shape), best=best),)
+        )
     if not proposals:
         raise BurnishError((no_proposal(facts.columns, rows),))
     write_task(proposals[0].task, target)
-    return Started(target, len(rows), tuple(facts.columns), proposals)
+    return Started(target, len(rows), tuple(facts.columns), proposals, facts.shape, also)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -28,6 +28,7 @@ class Reading:
     """Files that can be read again and again. `task` is None where only the text is known."""
 
     task: Task | None
+    names: tuple[str, ...]
     facts: tuple[FileFacts, ...]
     records: Callable[[], Iterator[Seen | Rejection]]
 
@@ -56,7 +57,9 @@ def task_reading(
     Raises: task-no-data, and the codes of sniff and check_columns, for all files at once.
     """
     files = look(task, root)
-    return Reading(task, tuple(file.facts for file in files), lambda: _examples(task, files, edit))
+    names = tuple(file.name for file in files)
+    facts = tuple(file.facts for file in files)
+    return Reading(task, names, facts, lambda: _examples(task, files, edit))
 
 
 def text_reading(paths: Sequence[Path]) -> Reading:
@@ -79,7 +82,7 @@ def text_reading(paths: Sequence[Path]) -> Reading:
                 yield _plain(number, record, inputs=inputs)
                 number += 1
 
-    return Reading(None, tuple(facts), records)
+    return Reading(None, tuple(path.name for path in paths), tuple(facts), records)
 
 
 def _examples(

@@ -33,13 +33,17 @@ class Rejection(Record):
 
 
 class DataFile(Record):
-    """A file that rows came from; `name` is relative to task.toml, never an absolute path."""
+    """A file that rows came from; `name` is relative to task.toml, never an absolute path.
+
+    `shape` is what its JSON objects were read as ("plain", "label-studio"); None for tables.
+    """
 
     name: str
     sha256: str
     encoding: str | None = None
     rows: int
     split: Split | None = None
+    shape: str | None = None
 
 
 class SplitCount(Record):

@@ -9,6 +9,10 @@ from pydantic import Field
 from burnish.records.record import Record, content_id
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+# What the JSON objects of a file are: the names of the shapes in data/shape.py.
+ShapeName = Literal[
+    "plain", "label-studio", "label-studio-min", "prodigy", "argilla", "squad", "chat"
+]
 KindName = Literal["classification", "multilabel", "sentiment"]
 
 
@@ -46,6 +50,7 @@ class DataFiles(Record):
     The fractions say how many of the rows become validation and test where no file is given. With the split "time"
     those are the newest by the column `time`. `licence` and `source` say what the rows may be used for and where they
     are from; the data card tells them.
+    `shape` says what the objects of JSON files are, where looking at them says something else.
     """
 
     train: tuple[str, ...]
@@ -57,6 +62,7 @@ class DataFiles(Record):
     time: str | None = None
     licence: str | None = None
     source: str | None = None
+    shape: ShapeName | None = None
 
 
 class Monitor(Record):

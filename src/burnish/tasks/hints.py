@@ -21,7 +21,7 @@ LABEL_WORDS: Mapping[str, float] = {
 CONTEXT_WORDS = frozenset({
     "channel", "source", "language", "lang", "locale", "country", "region", "city", "video",
     "product", "brand", "store", "domain", "split", "fold", "version", "device", "platform",
-    "template", "gender", "age", "role", "agent", "year", "month", "day", "weekday",
+    "template", "annotator", "gender", "age", "role", "agent", "year", "month", "day", "weekday",
 })  # fmt: skip
 
 # Words that say "how good or bad", so that numbers in the column are an ordered scale.

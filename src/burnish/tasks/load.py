@@ -282,6 +282,7 @@ _SAMPLES: Mapping[str, str] = {
     "data.time": 'time = "created_at"',
     "data.licence": 'licence = "cc-by-4.0"',
     "data.source": 'source = "https://example.com/tickets"',
+    "data.shape": 'shape = "plain"',
 }
 
 _TYPES: Mapping[str, str] = {

@@ -22,7 +22,7 @@ from burnish.tasks.roles import (
     is_derived,
     slices_of,
 )
-from burnish.tasks.several import split_labels
+from burnish.tasks.several import is_structured, listed_labels, split_labels
 
 LEAST_SCORE = 0.1  # below that a reading is noise beside any other
 SHOWN = 6  # a person compares a handful of readings, not every pair of columns
@@ -76,7 +76,7 @@ def propose(
     facts = look(columns, rows)
     found: list[Proposal] = []
     for label in facts:
-        if not could_label(label) and not could_hold_several(label):
+        if not could_label(label) and not could_hold_several(label) and not is_structured(label):
             continue
         inputs = inputs_of(facts, label, rows)
         if not inputs:
@@ -127,6 +127,7 @@ class _Reading:
     labels: LabelSet
     weight: float  # how natural this kind is for the column, in [0, 1]
     separator: str = ","
+    listed: bool = False
 
 
 def _readings(
@@ -136,6 +137,11 @@ def _readings(
     *,
     forced: str | None,
 ) -> Iterator[_Reading]:
+    lists = listed_labels(column)
+    if lists is not None:
+        yield _Reading("multilabel", column, lists.labels, 1.0, lists.separator, listed=True)
+    if lists is not None or is_structured(column):
+        return
     several = None
     if could_hold_several(column):
         several = split_labels(column, forced=forced == "multilabel")
@@ -221,6 +227,8 @@ def _because(reading: _Reading, inputs: Sequence[Column]) -> str:
         "sentiment": f'"{column.name}" repeats {len(counts)} values that can stand in order',
         "multilabel": f'"{column.name}" joins {len(counts)} values with "{reading.separator}"',
     }[reading.kind]
+    if reading.listed:
+        what = f'"{column.name}" holds lists of {len(counts)} values'
     least, most = f"{min(counts):,}", f"{max(counts):,}"
     span = least if least == most else f"{least} to {most}"
     return (

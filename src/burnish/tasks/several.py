@@ -1,7 +1,8 @@
-"""Cells that hold several labels with a separator between."""
+"""Cells that hold several labels, with a separator between or as a JSON list."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 
@@ -17,11 +18,64 @@ LONGEST_LABEL = 60  # characters
 
 @dataclass(frozen=True, slots=True)
 class SeveralLabels:
-    """The labels found inside the cells; `natural` when the cells themselves say so."""
+    """The labels found inside the cells; `natural` when the cells themselves say so, `listed` as JSON lists."""
 
     labels: LabelSet
     separator: str
     natural: bool
+    listed: bool = False
+
+
+def is_structured(column: Column) -> bool:
+    """Whether most cells are JSON lists or objects: no cell of them is a label by itself."""
+    held = sum(n for cell, n in column.counts.items() if isinstance(_json(cell), list | dict))
+    return 2 * held > column.filled
+
+
+def listed_labels(column: Column) -> SeveralLabels | None:
+    """The labels of a column with JSON lists of names, a bare name standing for a list of one; None for others.
+
+    The separator is one that no name holds, as task.toml asks for.
+
+    Example:
+        >>> from burnish.tasks.columns import look
+        >>> cells = ['["bug","a, b"]', "bug", '["a, b"]', "bug", '["a, b","bug"]', "[]"]
+        >>> found = listed_labels(look(["tags"], [{"tags": cell} for cell in cells])[0])
+        >>> [label.name for label in found.labels.labels], found.separator
+        (['a, b', 'bug'], ';')
+    """
+    parts: Counter[str] = Counter()
+    lists = 0
+    for cell, count in column.counts.items():
+        found = _json(cell)
+        if isinstance(found, dict):
+            return None
+        if isinstance(found, list):
+            if not all(isinstance(one, str) for one in found):
+                return None
+            lists += count
+        for name in {name.strip() for name in (found if isinstance(found, list) else [cell])} - {
+            ""
+        }:
+            parts[name] += count
+        if len(parts) > 20 * MOST_LABELS:
+            return None
+    if lists < LEAST_SHARE * column.filled or parts.total() < 2 * len(parts):
+        return None
+    separator = next((mark for mark in SEPARATORS if not any(mark in name for name in parts)), None)
+    if separator is None or not 2 <= len(parts) <= MOST_LABELS:
+        return None
+    return SeveralLabels(plain_labels(parts), separator, True, listed=True)
+
+
+def _json(cell: str) -> object:
+    """The list or object that a cell spells; None for plain text."""
+    if not cell.startswith(("[", "{")):
+        return None
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
 
 
 def split_labels(column: Column, *, forced: bool = False) -> SeveralLabels | None:

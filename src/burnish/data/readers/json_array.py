@@ -1,36 +1,39 @@
-"""A JSON list of objects, read one element at a time."""
+"""A JSON list of objects, or an object whose "data" is that list (SQuAD), read one element at a time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from burnish.data.decode import detect, open_text
 from burnish.data.json_cells import parse_object
-from burnish.data.rows import FileFacts, Row, columns_among
+from burnish.data.rows import FileFacts, Row
+from burnish.data.shape import Placed, rows_in, shaped
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Rejection
 
 CHUNK_CHARACTERS = 1 << 16
-SAMPLE_RECORDS = 1000
 # Inside a list only these decide where an element ends: a whole string, a bracket or a comma.
 # A string cut off by the chunk's end matches as a bare quote, and the scan waits for more.
 _MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 _BLANK = " \t\r\n"
+# {"version": "1.1", "data": [ ... ]}: plain values may stand before and after the list
+_PLAIN = r'"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)'
+_AROUND = re.compile(rf'\{{\s*(?:{_PLAIN}\s*,\s*)*"data"\s*:\s*\[')
+_AFTER = re.compile(rf"(?:\s*,\s*{_PLAIN})*\s*\}}\s*")
 
 
 def sniff(path: Path, *, name: str) -> FileFacts:
-    """Encoding and columns: the keys of the first 1,000 objects, in order of appearance.
+    """Encoding, shape and columns: those of the first 1,000 objects, in order of appearance.
 
     Raises: file-binary, encoding-unclear, json-not-a-list, json-unclosed, file-no-rows.
     """
     decoding = detect(path, name=name)
     facts = FileFacts(columns=(), encoding=decoding.encoding, issues=decoding.issues)
-    columns = columns_among(islice(rows(path, name=name, facts=facts), SAMPLE_RECORDS))
-    if not columns:
+    facts = shaped(facts, lambda: _objects(path, name=name, facts=facts))
+    if not facts.columns:
         raise fail(
             "file-no-rows",
             "the list holds no object with columns",
@@ -38,25 +41,30 @@ def sniff(path: Path, *, name: str) -> FileFacts:
             expected='a list such as [{"text": "...", "label": "..."}]',
             fix="check the export",
         )
-    return FileFacts(columns=columns, encoding=decoding.encoding, issues=decoding.issues)
+    return facts
 
 
 def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection]:
-    """Every element of the list, as a row or a rejection, with the line it starts on.
+    """The rows of every element of the list, in the file's shape, with the line the element starts on.
 
     A damaged element costs only itself. Where the list itself is broken (it never closes, a bracket
     too many) nobody can tell how many rows are missing, so the file is refused.
 
     Raises: json-not-a-list, json-unclosed.
     """
+    return rows_in(_objects(path, name=name, facts=facts), shape=facts.shape)
+
+
+def _objects(path: Path, *, name: str, facts: FileFacts) -> Iterator[Placed]:
     with open_text(path, encoding=facts.encoding or "utf-8", newline="") as handle:
         for line, text in _elements(handle, name=name):
-            yield parse_object(text, where=f"{name}:{line}")
+            where = f"{name}:{line}"
+            yield Placed(where, parse_object(text, where=where))
 
 
 def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
     """(first line, text) of every element between the outermost brackets."""
-    text, line = _opening(handle, name=name)
+    text, line, wrapped = _opening(handle, name=name)
     start = position = depth = 0
     commas = 0
     while True:
@@ -85,18 +93,20 @@ def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
                 yield first, stripped
             line, start, commas = line + _newlines(element), position, commas + 1
             if mark == "]":
-                _closing(text[position:], handle, name=name, line=line)
+                _closing(text[position:], handle, name=name, line=line, wrapped=wrapped)
                 return
 
 
-def _opening(handle: TextIO, *, name: str) -> tuple[str, int]:
-    """What follows the first bracket, and the line it stands on."""
+def _opening(handle: TextIO, *, name: str) -> tuple[str, int, bool]:
+    """What follows the list's bracket, the line it stands on, and whether an object is around the list."""
     line = 1
     while chunk := handle.read(CHUNK_CHARACTERS):
         stripped = chunk.lstrip(_BLANK)
         line += _newlines(chunk[: len(chunk) - len(stripped)])
         if stripped.startswith("["):
-            return stripped[1:], line
+            return stripped[1:], line, False
+        if around := _AROUND.match(stripped):
+            return stripped[around.end() :], line + _newlines(around.group()), True
         if stripped:
             fix = "wrap the objects in [ and ]"
             if stripped.startswith("{"):
@@ -105,13 +115,19 @@ def _opening(handle: TextIO, *, name: str) -> tuple[str, int]:
                 "json-not-a-list",
                 f"the file begins with {stripped[:20]!r}",
                 where=f"{name} line {line}",
-                expected='a list such as [{"text": "...", "label": "..."}]',
+                expected='a list such as [{"text": "...", "label": "..."}], or {"data": [...]}',
                 fix=fix,
             )
     raise fail("file-empty", "holds white space only", where=name, fix="check the export")
 
 
-def _closing(rest: str, handle: TextIO, *, name: str, line: int) -> None:
+def _closing(rest: str, handle: TextIO, *, name: str, line: int, wrapped: bool) -> None:
+    if wrapped:
+        rest += handle.read(CHUNK_CHARACTERS)
+        after = _AFTER.match(rest)
+        if after is None:
+            raise _unclosed(name, line=line)
+        rest = rest[after.end() :]
     while rest or (rest := handle.read(CHUNK_CHARACTERS)):
         if rest.strip(_BLANK):
             raise fail(

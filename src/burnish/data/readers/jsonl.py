@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from burnish.data.decode import detect, open_text
 from burnish.data.json_cells import parse_object
-from burnish.data.rows import FileFacts, Row, columns_among
+from burnish.data.rows import FileFacts, Row
+from burnish.data.shape import Placed, rows_in, shaped
 from burnish.errors import fail
 from burnish.records.dataset import Rejection
 
-SAMPLE_RECORDS = 1000
-
 
 def sniff(path: Path, *, name: str) -> FileFacts:
-    """Encoding and columns: the keys of the first 1,000 objects, in order of appearance.
+    """Encoding, shape and columns: those of the first 1,000 objects, in order of appearance.
 
     Raises: file-binary, encoding-unclear, file-no-rows.
     """
     decoding = detect(path, name=name)
     facts = FileFacts(columns=(), encoding=decoding.encoding, issues=decoding.issues)
-    columns = columns_among(islice(rows(path, name=name, facts=facts), SAMPLE_RECORDS))
-    if not columns:
+    facts = shaped(facts, lambda: _objects(path, name=name, facts=facts))
+    if not facts.columns:
         raise fail(
             "file-no-rows",
             "no line is a JSON object with columns",
@@ -31,13 +29,18 @@ def sniff(path: Path, *, name: str) -> FileFacts:
             expected='lines such as {"text": "...", "label": "..."}',
             fix="check the export",
         )
-    return FileFacts(columns=columns, encoding=decoding.encoding, issues=decoding.issues)
+    return facts
 
 
 def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection]:
-    """Every line that is not blank, as a row or a rejection."""
+    """The rows of every line that is not blank, in the file's shape, or the line's rejection."""
+    return rows_in(_objects(path, name=name, facts=facts), shape=facts.shape)
+
+
+def _objects(path: Path, *, name: str, facts: FileFacts) -> Iterator[Placed]:
     # only \n ends a line: a lone \r is white space between JSON tokens
     with open_text(path, encoding=facts.encoding or "utf-8", newline="\n") as handle:
         for number, line in enumerate(handle, start=1):
             if line.strip(" \t\r\n"):
-                yield parse_object(line, where=f"{name}:{number}")
+                where = f"{name}:{number}"
+                yield Placed(where, parse_object(line, where=where))

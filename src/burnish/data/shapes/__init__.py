@@ -1,0 +1,1 @@
+"""One file per shape of JSON records behind the door data/shape.py."""

@@ -1,0 +1,1 @@
+"""One file per export format behind the door data/export.py."""
