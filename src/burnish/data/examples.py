@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from burnish.data.changes import Changes
+from burnish.data.normalise import normalise_inputs
 from burnish.data.read import FileFacts, Row, read_rows, sha256_of, sniff
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.dataset import DataFile, Issue, Rejection
@@ -59,6 +61,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     unknown: Counter[tuple[str, str]] = Counter()
     files: list[DataFile] = []
     issues: list[Issue] = []
+    changes = Changes(task)
     rows_in = 0
     for file in _look(task, root):
         before = rows_in
@@ -68,6 +71,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
             if isinstance(record, Rejection):
                 rejections.append(record)
                 continue
+            changes.count(record)
             found = to_example(task, record, labels=labels)
             if isinstance(found, Example):
                 used.append(found)
@@ -93,7 +97,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
         rejections=tuple(rejections),
         files=tuple(files),
         rows_in=rows_in,
-        issues=tuple(issues),
+        issues=(*issues, *changes.issues()),
     )
 
 
@@ -102,9 +106,10 @@ def to_example(
 ) -> Example | Rejection:
     """One row as an Example, or why it is none: empty-text, empty-label, label-unknown, label-shape.
 
-    `labels` remembers what each cell means from row to row: finding the nearest name is slow.
+    Its inputs are as the task's rules leave them, so that what is one text for the model is one text for every
+    check, split and id. `labels` remembers what each cell means from row to row: finding the nearest name is slow.
     """
-    inputs = {name: row.fields.get(name, "") for name in task.inputs}
+    inputs = normalise_inputs(task, {name: row.fields.get(name, "") for name in task.inputs})
     if not any(text.strip() for text in inputs.values()):
         columns = " and ".join(f'"{name}"' for name in task.inputs)
         return Rejection(where=row.where, reason="empty-text", detail=f"nothing in {columns}")
@@ -210,7 +215,8 @@ def _refuse_unknown_labels(
             f"({len(unknown)} spellings)",
             where=f'column "{task.label}"',
             expected=f"at most {UNKNOWN_LABELS_FRACTION:.0%}, to be set aside row by row",
-            fix="correct label or [[labels]] in task.toml",
+            fix="burnish data check --suggest  (says which spelling means which label), or correct label "
+            "or [[labels]] in task.toml",
         )
     ]
     for (file, cell), count in unknown.most_common(LISTED_PROBLEMS):

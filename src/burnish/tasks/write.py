@@ -55,7 +55,7 @@ def task_text(task: Task) -> str:
     if task.data is not None:
         document.add(tomlkit.nl())
         document.add("data", _data(task.data))
-    for section in ("monitor", "retrain"):
+    for section in ("normalise", "monitor", "retrain"):
         document.add(tomlkit.nl())
         _say(document, NOTES[section])
         _section(document, section, getattr(task, section))
@@ -103,8 +103,13 @@ def _optional(document: TOMLDocument, task: Task) -> None:
             document.add(name, _value(getattr(task, name)))
 
 
-# What a newcomer would want of a section: where looks are told, and new labels becoming a new model.
-_STARTERS = {"monitor": 'webhook = "https://example.com/hook"', "retrain": "on_labels = 200"}
+# What a newcomer would want of a section: one form for equal texts, where looks are told, new labels becoming a
+# new model.
+_STARTERS = {
+    "normalise": 'unicode = "NFC"',
+    "monitor": 'webhook = "https://example.com/hook"',
+    "retrain": "on_labels = 200",
+}
 
 
 def _section(document: TOMLDocument, name: str, values: Record) -> None:
