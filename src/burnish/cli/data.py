@@ -12,6 +12,7 @@ from burnish.cli import say
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
+from burnish.cli.suggest import show_suggestion
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, list its versions.")
@@ -25,13 +26,28 @@ def check(
     code: Annotated[
         str | None, typer.Option(help="Show only this finding, with all its rows.")
     ] = None,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest",
+            help="Print what task.toml should add: other spellings of labels, rules for texts.",
+        ),
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="With --suggest: add it to task.toml.")
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> int:
     """Everything the checks find, with rows and what to do. Changes nothing. Exit code 1: an error was found."""
     from burnish import lifecycle
 
+    if write and not suggest:
+        raise typer.BadParameter("goes with --suggest", param_hint="--write")
     opened = lifecycle.open_project(project)
+    if suggest:
+        show_suggestion(opened, write=write, as_json=as_json)
+        return EXIT_DONE
     edge = terminal_edge(quiet=True)
     recipe = recipe_of(
         project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
@@ -60,7 +76,8 @@ def check(
         if rows:
             say.result(f"    rows: {', '.join(rows)}{more}")
         if issue.fix:
-            say.result(f"    fix: {issue.fix}")
+            lines = issue.fix.replace("\n", "\n         ")
+            say.result(f"    fix: {lines}")
     say.result(
         "next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is"
     )

@@ -101,6 +101,28 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     )
 
 
+def read_spellings(task: Task, root: Path, *, changes: Changes) -> Counter[str]:
+    """How many rows spell each label how, whatever the task knows; `changes` counts what the rules for texts do.
+
+    Of several labels in a cell each counts, without the blanks around it, as the task's kind reads them. Rows
+    without a label or that cannot be read are left out.
+
+    Raises: task-no-data, and the codes of read_rows and check_columns.
+    """
+    found: Counter[str] = Counter()
+    for file in _look(task, root):
+        for record in read_rows(file.path, name=file.name, facts=file.facts):
+            if isinstance(record, Rejection):
+                continue
+            changes.count(record)
+            cell = _label_cell(task, record)
+            if task.kind == "multilabel":
+                found.update({part.strip() for part in cell.split(task.separator)} - {""})
+            elif cell.strip():
+                found[cell] += 1
+    return found
+
+
 def to_example(
     task: Task, row: Row, *, labels: dict[str, Label | Problem] | None = None
 ) -> Example | Rejection:

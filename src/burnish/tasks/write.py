@@ -72,6 +72,18 @@ def task_text(task: Task) -> str:
     return text + _gates(task)
 
 
+def label_text(label: LabelSpec) -> str:
+    """One label as its [[labels]] block.
+
+    Example:
+        >>> print(label_text(LabelSpec(name="spam", values=("1",))), end="")
+        [[labels]]
+        name = "spam"
+        values = ["1"]
+    """
+    return "[[labels]]\n" + tomlkit.dumps(_label(label, describe=False))
+
+
 def _optional(document: TOMLDocument, task: Task) -> None:
     if task.separator != "," or task.kind == "multilabel":
         _say(document, NOTES["separator"])

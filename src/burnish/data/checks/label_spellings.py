@@ -38,7 +38,8 @@ def _unknown(evidence: Evidence) -> tuple[Issue, ...]:
             what=f"{len(rows)} rows hold labels the task does not know and are not used: {listed}",
             count=len(rows),
             rows=tuple(rows[:LISTED_ROWS]),
-            fix="correct the rows, or add the spelling to values of its label in task.toml",
+            fix="correct the rows, or add the spelling to values of its label in task.toml: "
+            "burnish data check --suggest",
         ),
     )
 
