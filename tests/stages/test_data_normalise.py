@@ -58,7 +58,12 @@ def test_an_id_from_before_there_were_rules_stays(tmp_path: Path) -> None:
 
 
 def test_what_differs_in_nothing_is_one_text_for_checks_and_splits(tmp_path: Path) -> None:
-    lines = ["text,intent", "Fish &amp; chips,refund", "Fish & chips,refund", "  Fish & chips,other"]
+    lines = [
+        "text,intent",
+        "Fish &amp; chips,refund",
+        "Fish & chips,refund",
+        "  Fish & chips,other",
+    ]
     lines += ["&nbsp;,other", *(f"row {n},{'refund' if n % 2 else 'other'}" for n in range(40))]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     task = make_task(data=DataFiles(train=("t.csv",)), normalise={"html": True, "whitespace": True})
