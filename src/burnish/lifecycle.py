@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burnish.data.changes import Changes
 from burnish.data.check import inspect
 from burnish.data.dataset import latest_dataset, load_dataset, load_rows
 from burnish.data.evidence import Finding, Scene
@@ -114,12 +115,12 @@ class Checked:
     scene: Scene
     reading: Reading
     findings: tuple[Finding, ...]
-    worn: tuple[Issue, ...] = ()
+    told: tuple[Issue, ...] = ()
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """Everything worth saying about the files, their rows, and how often the test rows were used."""
-        return (*self.reading.issues, *(finding.issue for finding in self.findings), *self.worn)
+        """Everything worth saying about the files, their rows, what the task's rules change, and the test rows' use."""
+        return (*self.reading.issues, *(finding.issue for finding in self.findings), *self.told)
 
     @property
     def rejected(self) -> int:
@@ -159,9 +160,11 @@ def check_data(
         token_lengths=counter.lengths if counter else None,
         limit_tokens=counter.limit_tokens if counter else None,
     )
-    found = inspect(scene, reading.records(), asked=asked)
+    changes = Changes(project.task)
+    found = inspect(scene, reading.records(changes), asked=asked)
     worn = [reuse_issues(one.reuse) for one in versions(project) if one.current]
-    return Checked(scene, reading, found, tuple(issue for issues in worn for issue in issues))
+    told = (*changes.issues(), *(issue for issues in worn for issue in issues))
+    return Checked(scene, reading, found, told)
 
 
 def check_files(paths: Sequence[Path], *, asked: Sequence[str] = ()) -> Checked:
@@ -171,7 +174,7 @@ def check_files(paths: Sequence[Path], *, asked: Sequence[str] = ()) -> Checked:
     """
     reading = text_reading(paths)
     scene = Scene(None, recall=reading.recall)
-    return Checked(scene, reading, inspect(scene, reading.records(), asked=asked))
+    return Checked(scene, reading, inspect(scene, reading.records(None), asked=asked))
 
 
 def export_data(

@@ -120,6 +120,20 @@ def test_a_journal_of_hashes_needs_the_same_text_again(ledger: Ledger) -> None:
     give_feedback(ledger, TASK, [said(7, None, by="bob", right=True)], at=AT)
 
 
+def test_a_text_sent_again_is_known_by_the_rules_of_whichever_version_answered(
+    ledger: Ledger,
+) -> None:
+    """The version had html and whitespace on; the task has other rules by now, or none."""
+    asked = input_id({"text": "Fish & chips"})
+    journal(ledger, [prediction(7, inputs=None, input_id=asked)])
+    sent = {"text": " Fish &amp; chips"}
+    for rules in ({}, {"mojibake": True}, {"html": True, "whitespace": True}):
+        task = make_task(normalise=rules)
+        (taken,) = give_feedback(ledger, task, [said(7, by=str(rules), inputs=sent)], at=AT)
+        assert taken.feedback.inputs == sent
+    assert codes(ledger, said(7, inputs={"text": "Fish & ships"})) == ["feedback-other-text"]
+
+
 def test_erased_texts_are_gone_from_the_file_and_answers_stay(ledger: Ledger) -> None:
     secret = "canary-5f1d2c"
     journal(ledger, [prediction(8, inputs={"text": secret}, at="2026-01-01T00:00:00.000+00:00")])

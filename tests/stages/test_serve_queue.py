@@ -16,6 +16,7 @@ from burnish.deploy.engines.majority import MajorityFitted
 from burnish.errors import BurnishError
 from burnish.records.deployment import Prediction
 from burnish.records.encoding import Encoding, FloatArray
+from burnish.records.example import input_id
 from burnish.serve.live import Answering
 from burnish.serve.metrics import Metrics
 from burnish.serve.queue import Queue, QueueFull
@@ -100,6 +101,18 @@ def test_every_reply_is_in_the_journal_first(bench: Bench) -> None:
             for prediction in given:
                 assert find_prediction(bench.ledger, prediction.id) == prediction
         assert len(predictions(bench.ledger)) == 20
+
+    asyncio.run(scene())
+
+
+def test_the_journal_keeps_what_was_sent_and_names_what_was_asked(bench: Bench) -> None:
+    async def scene() -> None:
+        answering = bench.version(2, normalise={"html": True, "whitespace": True})
+        (one,) = await bench.ask("Fish  &amp; chips", to=answering)
+        (other,) = await bench.ask("Fish & chips", to=answering)
+        assert bench.fitted.batches == [["Fish & chips"]] * 2
+        assert one.inputs == {"text": "Fish  &amp; chips"}
+        assert one.input_id == other.input_id == input_id({"text": "Fish & chips"})
 
     asyncio.run(scene())
 

@@ -14,6 +14,7 @@ from burnish.cli import say, versions
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
+from burnish.cli.suggest import show_suggestion
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USAGE, fail, nearest
 from burnish.records.example import SPLITS, Split
 
@@ -36,6 +37,16 @@ def check(
         list[str] | None,
         typer.Option("--with", help="A slow check to run too, by name; may be given again."),
     ] = None,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest",
+            help="Print what task.toml should add: other spellings of labels, rules for texts.",
+        ),
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="With --suggest: add it to task.toml.")
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> int:
@@ -43,6 +54,11 @@ def check(
     from burnish import lifecycle
     from burnish.data.shape import title_of
 
+    if write and not suggest:
+        raise typer.BadParameter("goes with --suggest", param_hint="--write")
+    if suggest:
+        show_suggestion(lifecycle.open_project(project), write=write, as_json=as_json)
+        return EXIT_DONE
     wanted = _asked(asked or ())
     if files:
         checked = lifecycle.check_files(files, asked=wanted)
@@ -93,7 +109,8 @@ def check(
             more = f" and {issue.count - len(shown)} more" if issue.count > len(shown) else ""
             say.result(f"    rows: {', '.join(shown)}{more}")
         if issue.fix:
-            say.result(f"    fix: {issue.fix}")
+            lines = issue.fix.replace("\n", "\n         ")
+            say.result(f"    fix: {lines}")
     say.result(
         "next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is"
     )

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from burnish.data.changes import Changes
+from burnish.data.normalise import normalise_inputs
 from burnish.data.read import FileFacts, Row, read_rows, sha256_of, sniff
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.dataset import DataFile, Issue, Rejection
@@ -61,6 +63,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     unknown: Counter[tuple[str, str]] = Counter()
     files: list[DataFile] = []
     issues: list[Issue] = []
+    changes = Changes(task)
     rows_in = 0
     for file in look(task, root):
         before = rows_in
@@ -70,6 +73,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
             if isinstance(record, Rejection):
                 rejections.append(record)
                 continue
+            changes.count(record)
             found = to_example(task, record, labels=labels)
             if isinstance(found, Example):
                 used.append(found)
@@ -96,8 +100,30 @@ def read_examples(task: Task, root: Path) -> ReadResult:
         rejections=tuple(rejections),
         files=tuple(files),
         rows_in=rows_in,
-        issues=tuple(issues),
+        issues=(*issues, *changes.issues()),
     )
+
+
+def read_spellings(task: Task, root: Path, *, changes: Changes) -> Counter[str]:
+    """How many rows spell each label how, whatever the task knows; `changes` counts what the rules for texts do.
+
+    Of several labels in a cell each counts, without the blanks around it, as the task's kind reads them. Rows
+    without a label or that cannot be read are left out.
+
+    Raises: task-no-data, and the codes of read_rows and check_columns.
+    """
+    found: Counter[str] = Counter()
+    for file in look(task, root):
+        for record in read_rows(file.path, name=file.name, facts=file.facts):
+            if isinstance(record, Rejection):
+                continue
+            changes.count(record)
+            cell = _label_cell(task, record)
+            if task.kind == "multilabel":
+                found.update({part.strip() for part in cell.split(task.separator)} - {""})
+            elif cell.strip():
+                found[cell] += 1
+    return found
 
 
 def to_example(
@@ -105,9 +131,10 @@ def to_example(
 ) -> Example | Rejection:
     """One row as an Example, or why it is none: empty-text, empty-label, label-unknown, label-shape.
 
-    `labels` remembers what each cell means from row to row: finding the nearest name is slow.
+    Its inputs are as the task's rules leave them, so that what is one text for the model is one text for every
+    check, split and id. `labels` remembers what each cell means from row to row: finding the nearest name is slow.
     """
-    inputs = {name: row.fields.get(name, "") for name in task.inputs}
+    inputs = normalise_inputs(task, {name: row.fields.get(name, "") for name in task.inputs})
     if not any(text.strip() for text in inputs.values()):
         columns = " and ".join(f'"{name}"' for name in task.inputs)
         return Rejection(where=row.where, reason="empty-text", detail=f"nothing in {columns}")
@@ -213,7 +240,8 @@ def _refuse_unknown_labels(
             f"({len(unknown)} spellings)",
             where=f'column "{task.label}"',
             expected=f"at most {UNKNOWN_LABELS_FRACTION:.0%}, to be set aside row by row",
-            fix="correct label or [[labels]] in task.toml",
+            fix="burnish data check --suggest  (says which spelling means which label), or correct label "
+            "or [[labels]] in task.toml",
         )
     ]
     for (file, cell), count in unknown.most_common(LISTED_PROBLEMS):

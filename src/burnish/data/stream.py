@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from burnish.data.changes import Changes
 from burnish.data.evidence import Seen, seen
 from burnish.data.examples import ExampleFile, look, to_example
 from burnish.data.read import FileFacts, read_rows, sniff
@@ -25,12 +26,15 @@ _TEXT_WORDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Files that can be read again and again. `task` is None where only the text is known."""
+    """Files that can be read again and again. `task` is None where only the text is known.
+
+    `records(changes)` reads them; what the task's rules do to the texts is counted in `changes` when it is given.
+    """
 
     task: Task | None
     names: tuple[str, ...]
     facts: tuple[FileFacts, ...]
-    records: Callable[[], Iterator[Seen | Rejection]]
+    records: Callable[[Changes | None], Iterator[Seen | Rejection]]
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -41,7 +45,7 @@ class Reading:
         """The rows of those numbers, read again; the files are read no further than the last of them."""
         wanted = set(numbers)
         found: dict[int, Seen] = {}
-        for record in self.records():
+        for record in self.records(None):
             if len(found) == len(wanted):
                 break
             if isinstance(record, Seen) and record.number in wanted:
@@ -59,7 +63,7 @@ def task_reading(
     files = look(task, root)
     names = tuple(file.name for file in files)
     facts = tuple(file.facts for file in files)
-    return Reading(task, names, facts, lambda: _examples(task, files, edit))
+    return Reading(task, names, facts, lambda changes: _examples(task, files, edit, changes))
 
 
 def text_reading(paths: Sequence[Path]) -> Reading:
@@ -72,7 +76,8 @@ def text_reading(paths: Sequence[Path]) -> Reading:
         _text_columns(one, _first_rows(path, one)) for path, one in zip(paths, facts, strict=True)
     ]
 
-    def records() -> Iterator[Seen | Rejection]:
+    def records(changes: Changes | None) -> Iterator[Seen | Rejection]:
+        del changes  # without a task there are no rules
         number = 0
         for path, one, inputs in zip(paths, facts, names, strict=True):
             for record in read_rows(path, facts=one):
@@ -89,11 +94,14 @@ def _examples(
     task: Task,
     files: Sequence[ExampleFile],
     edit: Callable[[Example], Example | Rejection],
+    changes: Changes | None,
 ) -> Iterator[Seen | Rejection]:
     labels: dict[str, Label | Problem] = {}
     number = 0
     for file in files:
         for record in read_rows(file.path, name=file.name, facts=file.facts):
+            if isinstance(record, Row) and changes is not None:
+                changes.count(record)
             found = to_example(task, record, labels=labels) if isinstance(record, Row) else record
             found = edit(found) if isinstance(found, Example) else found
             if isinstance(found, Example):

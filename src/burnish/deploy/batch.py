@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Literal
 
+from burnish.data.normalise import normalise_inputs
 from burnish.data.rows import Row
 from burnish.evaluate.predict import predict
 from burnish.records.dataset import Rejection
@@ -104,7 +105,7 @@ def _refusal(task: Task, row: Row | Rejection) -> _Line | None:
     missing = [column for column in task.inputs if column not in row.fields]
     if missing:
         return _Line(row=row.where, error=f"input-missing: {', '.join(missing)}")
-    if not any(row.fields[column].strip() for column in task.inputs):
+    if not any(text.strip() for text in normalise_inputs(task, _inputs(task, row)).values()):
         return _Line(row=row.where, error="empty-text")
     return None
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.data.normalise import every_choice, normalise
 from burnish.data.redact import redact
 from burnish.errors import BurnishError, Problem, nearest
 from burnish.records.deployment import Feedback, Prediction
 from burnish.records.example import input_id
 from burnish.records.record import content_id
-from burnish.records.task import Task
+from burnish.records.task import Normalise, Task
 from burnish.store.feedback import feedback, record_feedback
 from burnish.store.journal import find_many
 from burnish.store.ledger import Ledger
 
 # Ends of what a person may be called: names are shown in tables and stored in every row.
 _LONGEST_NAME = 200
+_SHORT_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _problems(said: Said, prediction: Prediction | None, task: Task) -> list[Pro
                 fix="burnish feedback list --audit shows the ids that wait for an answer",
             )
         ]
-    return [*_wrong_labels(said, prediction, task), *_wrong_text(said, prediction)]
+    return [*_wrong_labels(said, prediction, task), *_wrong_text(said, prediction, task)]
 
 
 def _wrong_labels(said: Said, prediction: Prediction, task: Task) -> list[Problem]:
@@ -203,7 +205,7 @@ def _wrong_labels(said: Said, prediction: Prediction, task: Task) -> list[Proble
     return []
 
 
-def _wrong_text(said: Said, prediction: Prediction) -> list[Problem]:
+def _wrong_text(said: Said, prediction: Prediction, task: Task) -> list[Problem]:
     if prediction.inputs is not None or said.labels is None:
         return []
     if said.inputs is None:
@@ -216,7 +218,7 @@ def _wrong_text(said: Said, prediction: Prediction) -> list[Problem]:
                 fix="send inputs with the feedback, or only right = true or false",
             )
         ]
-    if input_id(dict(said.inputs)) != prediction.input_id:
+    if not _is_asked(said.inputs, prediction, task):
         return [
             Problem(
                 code="feedback-other-text",
@@ -227,3 +229,18 @@ def _wrong_text(said: Said, prediction: Prediction) -> list[Problem]:
             )
         ]
     return []
+
+
+def _is_asked(inputs: Mapping[str, str], prediction: Prediction, task: Task) -> bool:
+    """Whether a text sent again is the one that was asked, brought into form as the version that answered did.
+
+    That version may be gone and its rules with it: a short text is tried with every choice of rules.
+    """
+    choices = [Normalise(), task.normalise]
+    if sum(map(len, inputs.values())) <= _SHORT_CHARACTERS:
+        choices += every_choice()
+    return any(
+        input_id({name: normalise(rules, text) for name, text in inputs.items()})
+        == prediction.input_id
+        for rules in choices
+    )

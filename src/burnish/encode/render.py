@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from burnish.data.normalise import normalise_inputs
 from burnish.errors import fail
 from burnish.records.task import Task
 
@@ -13,9 +14,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def render(task: Task, inputs: Mapping[str, str]) -> str:
-    """The text of one row: a single input column as it is, several as "column: text" lines in task order.
+    """The text of one row: a single input column, several as "column: text" lines in task order.
 
-    Empty columns are left out of the lines. Length in characters is kept for a single column.
+    The task's rules for texts are applied to each column first; to rows that were read with them they do nothing
+    more. Empty columns are left out of the lines. Without rules a single column keeps its length in characters.
 
     Raises: input-missing when a column of the task is not among the inputs.
 
@@ -35,6 +37,7 @@ def render(task: Task, inputs: Mapping[str, str]) -> str:
             expected=f"a text for each of: {', '.join(task.inputs)}",
             fix=f'send "inputs" with the keys {", ".join(task.inputs)}',
         )
+    inputs = normalise_inputs(task, inputs)
     if len(task.inputs) == 1:
         text = inputs[task.inputs[0]]
     else:

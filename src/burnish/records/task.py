@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from burnish.records.record import Record, content_id
 
@@ -109,6 +109,21 @@ class Retrain(Record):
     rollback_on: tuple[str, ...] = ()
 
 
+class Normalise(Record):
+    """Which differences between texts are none: rules applied, in this order, to every text the model is given.
+
+    All are off by default: a task.toml without the table has always meant the text as it is, and its id, its
+    bundles and their answers may not change. `data/normalise.py` says what each rule does.
+    """
+
+    html: bool = False
+    mojibake: bool = False
+    unicode: Literal["off", "NFC", "NFKC"] = "off"
+    control: bool = False
+    zero_width: bool = False
+    whitespace: bool = False
+
+
 # What happens around a model, not what counts as right: changing it makes no other task.
 _AROUND = frozenset({"data", "audit", "keep_days", "redact", "monitor", "retrain"})
 Redaction = Literal["email", "phone", "card", "iban", "ip", "national_id", "secret"]
@@ -121,7 +136,7 @@ class Task(Record):
     this order. `separator` splits several labels in one cell (`multilabel`). Answers with a confidence
     under `abstain_below` are marked as abstained. `audit` is the share of predictions, drawn at random, that
     people are asked to check. Of every request the journal keeps the text for `keep_days`, or only its
-    hash, and never what `redact` names.
+    hash, and never what `redact` names. `normalise` says which differences between texts are none.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -140,13 +155,24 @@ class Task(Record):
     keep_inputs: Literal["full", "hash"] = "full"
     keep_days: int = Field(default=30, ge=1)
     redact: tuple[Redaction, ...] = get_args(Redaction)
+    normalise: Normalise = Normalise()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
     data: DataFiles | None = None
 
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # off is not written: ids and bundles made before there were rules stay what they were
+        values = write(self)
+        if self.normalise == Normalise():
+            values.pop("normalise", None)
+        return values
+
     @property
     def id(self) -> str:
-        """Content hash of everything that decides what is right; files, monitoring and policies do not."""
+        """Content hash of everything that decides what is right, the rules for texts included; files, monitoring
+        and policies do not.
+        """
         return content_id(self.model_dump(mode="json", exclude=set(_AROUND)))
 
     @property

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.data.normalise import normalise_inputs
 from burnish.data.redact import redact
 from burnish.records.dataset import Rejection
 from burnish.records.deployment import Feedback, Prediction
@@ -50,7 +51,7 @@ def merge(task: Task, parent: Mapping[Split, Sequence[Example]], given: Sequence
 
     `given` is in the order it came. Of one person's feedback on a prediction the last counts. The text is the
     journal's or, where that kept only a hash, the feedback's own, which had that hash when it was given and was
-    redacted after; it is redacted as the task says now. A row has no group and no other columns: the journal does
+    redacted after; it is normalised and redacted as the task says now. A row has no group and no other columns: the journal does
     not know them. The parent's rows stay as they are, whatever feedback says about the same text.
 
     Set aside: replaced, label-not-given, label-unknown, label-shape, contradictory, text-gone,
@@ -166,7 +167,10 @@ def _row(task: Task, claim: _Claim) -> Example | Rejection:
     if missing:
         detail = f"nothing was asked in {', '.join(missing)}"
         return Rejection(where="", reason="input-missing", detail=detail)
-    inputs = {name: redact(text[name], task.redact).text for name in task.inputs}
+    plain = normalise_inputs(task, {name: text[name] for name in task.inputs})
+    # an address may have hidden behind entities; what redaction leaves is brought into form again
+    safe = {name: redact(one, task.redact).text for name, one in plain.items()}
+    inputs = normalise_inputs(task, safe)
     if not any(cell.strip() for cell in inputs.values()):
         return Rejection(where="", reason="empty-text", detail="there is nothing to read")
     where = claim.given.where

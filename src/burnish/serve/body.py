@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 import pydantic
 from pydantic import Field
 
+from burnish.data.normalise import normalise_inputs
 from burnish.errors import BurnishError, Problem, fail, nearest
 from burnish.records.deployment import Prediction, Stage
 from burnish.records.record import Record
 from burnish.records.task import Task
 
 Row = str | dict[str, str]
+# Beyond, whether anything is left of a text is not looked at while other clients wait.
+_PERHAPS_BLANK_CHARACTERS = 2_000
 _EXPECTED = '{"inputs": TEXT, {COLUMN: TEXT} or a list of them, "model": NAME}'
 
 
@@ -213,7 +216,7 @@ def _row_problems(row: Mapping[str, str], task: Task, where: str) -> list[Proble
         for name in row
         if name not in task.inputs
     ]
-    if not problems and not any(row[name].strip() for name in task.inputs):
+    if not problems and _is_blank(task, row):
         problems.append(
             Problem(
                 code="empty-text",
@@ -224,6 +227,13 @@ def _row_problems(row: Mapping[str, str], task: Task, where: str) -> list[Proble
             )
         )
     return problems
+
+
+def _is_blank(task: Task, row: Mapping[str, str]) -> bool:
+    """Whether nothing to read is left of a row; a long text is taken to be one, since others wait meanwhile."""
+    if sum(map(len, row.values())) > _PERHAPS_BLANK_CHARACTERS:
+        return not any(text.strip() for text in row.values())
+    return not any(text.strip() for text in normalise_inputs(task, row).values())
 
 
 def problems_of(error: pydantic.ValidationError, *, expected: str) -> tuple[Problem, ...]:

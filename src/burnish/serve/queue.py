@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from burnish.data.normalise import normalise_inputs
 from burnish.data.redact import redact
 from burnish.errors import BurnishError, Problem, fail
 from burnish.evaluate.predict import Predicted, predict
@@ -315,7 +316,8 @@ class Queue:
         return Prediction(
             id=ask.ids[place],
             version=ask.answering.deployment.version,
-            input_id=input_id(row),
+            # what the model was asked; the journal keeps what the client sent
+            input_id=input_id(normalise_inputs(task, row)),
             inputs=kept,
             labels=label_names(predicted.answer.label),
             confidence=float(predicted.answer.confidence),

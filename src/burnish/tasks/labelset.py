@@ -186,7 +186,7 @@ def _slip_of(value: str, total: Mapping[str, int]) -> str | None:
         meant = _folded(other)
         longer = max(len(fold), len(meant))
         allowed = 0 if longer < 4 else 1 if longer < 8 else 2
-        distance = _keys_apart(fold, meant, limit=allowed)
+        distance = keys_apart(fold, meant, limit=allowed)
         # in a short word only a swapped, lost or doubled letter: "cars" is not a slip of "cats"
         replaced = len(fold) == len(meant) and sorted(fold) != sorted(meant)
         if distance > allowed or (longer < 6 and replaced):
@@ -195,7 +195,7 @@ def _slip_of(value: str, total: Mapping[str, int]) -> str | None:
     return None if best is None else best[2].strip()
 
 
-def _keys_apart(first: str, second: str, *, limit: int) -> int:
+def keys_apart(first: str, second: str, *, limit: int) -> int:
     """Insertions, deletions, replacements and swaps of neighbours; more than `limit` may be any
     larger number.
     """

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from burnish.errors import BurnishError, Problem, fail, nearest
-from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Retrain, Task
+from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Normalise, Retrain, Task
 from burnish.tasks.lines import Path as KeyPath
 from burnish.tasks.lines import key_lines
 from burnish.tasks.sense import sense_problems
@@ -26,6 +26,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "labels": LabelSpec,
     "gates": Gate,
     "data": DataFiles,
+    "normalise": Normalise,
     "monitor": Monitor,
     "retrain": Retrain,
 }
@@ -38,16 +39,23 @@ def load_task(path: Path) -> Task:
     Raises: task-missing, task-not-readable, task-bad-toml, and together task-unknown-key,
     task-missing-key, task-bad-value, task-duplicate-label.
     """
-    text = _read(path)
+    return parse_task(_read(path), name=path.name)
+
+
+def parse_task(text: str, *, name: str) -> Task:
+    """The task that the text of a task.toml says; `name` is what its places are called.
+
+    Raises: as `load_task`, without those about the file.
+    """
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _syntax(path, error, text) from error
+        raise _syntax(name, error, text) from error
     except RecursionError as error:
         raise fail(
             "task-bad-toml",
             "lists stand inside lists too deeply to read",
-            where=path.name,
+            where=name,
             expected="a task.toml as docs/define.md shows it",
             fix="burnish init FILE  (writes one for your data file)",
         ) from error
@@ -61,7 +69,7 @@ def load_task(path: Path) -> Task:
         key=lambda pair: pair[0],
     )
     raise BurnishError(
-        tuple(replace(problem, where=f"{path.name} line {line}") for line, problem in placed)
+        tuple(replace(problem, where=f"{name} line {line}") for line, problem in placed)
     )
 
 
@@ -150,14 +158,14 @@ def _read(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _syntax(path: Path, error: tomllib.TOMLDecodeError, text: str) -> BurnishError:
+def _syntax(name: str, error: tomllib.TOMLDecodeError, text: str) -> BurnishError:
     place = re.search(r"at line (\d+)", str(error))
     line = int(place[1]) if place else text.count("\n") + 1
     said = re.sub(r" \(at .*\)$", "", str(error))
     return fail(
         "task-bad-toml",
         said[:1].lower() + said[1:],
-        where=f"{path.name} line {line}",
+        where=f"{name} line {line}",
         expected='TOML, such as name = "tickets"',
         fix="correct that line; text stands in quotes, lists in [ ]",
     )
@@ -252,6 +260,13 @@ _SAMPLES: Mapping[str, str] = {
     "keep_inputs": 'keep_inputs = "full"',
     "keep_days": "keep_days = 30",
     "redact": 'redact = ["email", "phone"]',
+    "normalise": '[normalise] with unicode = "NFC"',
+    "normalise.html": "html = true",
+    "normalise.mojibake": "mojibake = true",
+    "normalise.unicode": 'unicode = "NFC"',
+    "normalise.control": "control = true",
+    "normalise.zero_width": "zero_width = true",
+    "normalise.whitespace": "whitespace = true",
     "monitor": "[monitor] with window_rows = 500",
     "monitor.window_rows": "window_rows = 500",
     "monitor.alpha": "alpha = 0.01",

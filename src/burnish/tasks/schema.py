@@ -34,6 +34,14 @@ NOTES: Mapping[str, str] = {
     "keep_inputs": 'What the server\'s journal keeps of each text: "full", or only its "hash".',
     "keep_days": "Days after which the journal forgets a text; its hash and its answer stay.",
     "redact": "What is taken out of a text before it is written to the journal.",
+    "normalise": "Which differences between texts are none; applied in training, evaluation and serving alike.",
+    "normalise.html": "HTML entities become their characters (&eacute; is é); tags stay.",
+    "normalise.mojibake": "Text that was decoded wrongly is repaired (Ã© is é).",
+    "normalise.unicode": 'The Unicode form: "NFC" joins letters and accents, "NFKC" also folds full-width '
+    "letters, ligatures and the like.",
+    "normalise.control": "Control characters are taken out, tab and line ends excepted.",
+    "normalise.zero_width": "Characters without width are taken out, joiners that carry meaning excepted.",
+    "normalise.whitespace": "Runs of blanks become one space; line breaks stay, at most two in a row.",
     "monitor": "How a deployed model is watched.",
     "monitor.window_rows": "Answers in a window; each window is tested once.",
     "monitor.alpha": "Chance that a window without any drift raises a look, over all signals together.",
@@ -95,9 +103,10 @@ def task_schema() -> dict[str, Any]:
     owners["labels[]"] = definitions["LabelSpec"]["properties"]
     owners["data"] = definitions["DataFiles"]["properties"]
     owners["gates[]"] = definitions["Gate"]["properties"]
+    owners["normalise"] = definitions["Normalise"]["properties"]
     owners["monitor"] = definitions["Monitor"]["properties"]
     owners["retrain"] = definitions["Retrain"]["properties"]
-    for section in ("monitor", "retrain"):
+    for section in ("normalise", "monitor", "retrain"):
         del schema["properties"][section]["default"]  # its keys have theirs
     for key, note in NOTES.items():
         owner, _, leaf = key.rpartition(".")

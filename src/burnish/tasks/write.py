@@ -55,7 +55,7 @@ def task_text(task: Task) -> str:
     if task.data is not None:
         document.add(tomlkit.nl())
         document.add("data", _data(task.data))
-    for section in ("monitor", "retrain"):
+    for section in ("normalise", "monitor", "retrain"):
         document.add(tomlkit.nl())
         _say(document, NOTES[section])
         _section(document, section, getattr(task, section))
@@ -70,6 +70,18 @@ def task_text(task: Task) -> str:
     document.append("labels", labels)
     text = tomlkit.dumps(document).rstrip("\n") + "\n"
     return text + _gates(task)
+
+
+def label_text(label: LabelSpec) -> str:
+    """One label as its [[labels]] block.
+
+    Example:
+        >>> print(label_text(LabelSpec(name="spam", values=("1",))), end="")
+        [[labels]]
+        name = "spam"
+        values = ["1"]
+    """
+    return "[[labels]]\n" + tomlkit.dumps(_label(label, describe=False))
 
 
 def _optional(document: TOMLDocument, task: Task) -> None:
@@ -103,8 +115,13 @@ def _optional(document: TOMLDocument, task: Task) -> None:
             document.add(name, _value(getattr(task, name)))
 
 
-# What a newcomer would want of a section: where looks are told, and new labels becoming a new model.
-_STARTERS = {"monitor": 'webhook = "https://example.com/hook"', "retrain": "on_labels = 200"}
+# What a newcomer would want of a section: one form for equal texts, where looks are told, new labels becoming a
+# new model.
+_STARTERS = {
+    "normalise": 'unicode = "NFC"',
+    "monitor": 'webhook = "https://example.com/hook"',
+    "retrain": "on_labels = 200",
+}
 
 
 def _section(document: TOMLDocument, name: str, values: Record) -> None:

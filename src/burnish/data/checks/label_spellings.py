@@ -42,7 +42,8 @@ class LabelSpellings:
                     what=f"{unknown.count} rows hold labels the task does not know and are not used: {listed}",
                     count=unknown.count,
                     rows=tuple(one.where for one in unknown.first),
-                    fix="correct the rows, or add the spelling to values of its label in task.toml",
+                    fix="correct the rows, or add the spelling to values of its label in task.toml: "
+                    "burnish data check --suggest",
                 )
             )
         names = self._scene.task.label_names if self._scene.task else ()
