@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
-from burnish.data.rows import Row, make_row
+from burnish.data.rows import Row, is_text, make_row
 from burnish.records.dataset import Rejection
 
 
@@ -59,6 +59,9 @@ def parse_object(text: str, *, where: str) -> Row | Rejection:
         return Rejection(where=where, reason="broken-json", detail=str(error))
     except RecursionError:
         return Rejection(where=where, reason="broken-json", detail="nested too deeply")
+    if not is_text("".join(found)):
+        detail = f"a key holds bytes that are no text: {ascii(list(found))[:200]}"
+        return Rejection(where=where, reason="undecodable", detail=detail)
     return make_row(where, list(found), cells)
 
 

@@ -43,7 +43,8 @@ class Gate(Record):
 class DataFiles(Record):
     """Where the rows are, relative to task.toml. `train` alone means Burnish splits; others are honoured.
 
-    The fractions say how many of the rows become validation and test where no file is given.
+    The fractions say how many of the rows become validation and test where no file is given. `delimiter` and
+    `encoding` are believed instead of a look at the files.
     """
 
     train: tuple[str, ...]
@@ -51,6 +52,8 @@ class DataFiles(Record):
     test: tuple[str, ...] = ()
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     test_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    delimiter: str | None = None
+    encoding: str | None = None
 
 
 class Monitor(Record):

@@ -272,6 +272,8 @@ _SAMPLES: Mapping[str, str] = {
     "data.test": 'test = ["test.csv"]',
     "data.validation_fraction": "validation_fraction = 0.1",
     "data.test_fraction": "test_fraction = 0.1",
+    "data.delimiter": 'delimiter = ";"',
+    "data.encoding": 'encoding = "cp1252"',
 }
 
 _TYPES: Mapping[str, str] = {

@@ -61,6 +61,8 @@ NOTES: Mapping[str, str] = {
     "data.test": "Files given for the final test; honoured as they are.",
     "data.validation_fraction": "Share of the rows that become validation where no file is given.",
     "data.test_fraction": "Share of the rows that become test where no file is given.",
+    "data.delimiter": "The one character between the fields of delimited files; found by itself without.",
+    "data.encoding": "The files' text encoding; found, or guessed and said, without.",
     "gates": "Promises the model must keep before it may be promoted.",
     "gates[].metric": "The metric the gate looks at.",
     "gates[].at_least": "The metric must reach this value.",

@@ -147,8 +147,8 @@ def _data(data: DataFiles) -> Table:
     if data.test:
         table.add("test", _strings(data.test))
     for name in _changed(data):
-        if name.endswith("_fraction"):
-            table.add(name, getattr(data, name))
+        if name not in ("train", "validation", "test"):
+            table.add(name, _value(getattr(data, name)))
     return table
 
 

@@ -8,26 +8,35 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from burnish.data.decode import detect, open_text
+from burnish.data.decode import detect
 from burnish.data.json_cells import parse_object
-from burnish.data.rows import FileFacts, Row, columns_among
+from burnish.data.rows import (
+    MAX_ROW_CHARACTERS,
+    Asked,
+    FileFacts,
+    Row,
+    columns_among,
+    too_long,
+)
+from burnish.data.stream import open_text
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Rejection
 
 CHUNK_CHARACTERS = 1 << 16
 SAMPLE_RECORDS = 1000
 # Inside a list only these decide where an element ends: a whole string, a bracket or a comma.
-# A string cut off by the chunk's end matches as a bare quote, and the scan waits for more.
+# A string cut off by the chunk's end matches as a bare quote; _STRING then takes it piece by piece.
 _MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _BLANK = " \t\r\n"
 
 
-def sniff(path: Path, *, name: str) -> FileFacts:
+def sniff(path: Path, *, name: str, asked: Asked) -> FileFacts:
     """Encoding and columns: the keys of the first 1,000 objects, in order of appearance.
 
-    Raises: file-binary, encoding-unclear, json-not-a-list, json-unclosed, file-no-rows.
+    Raises: file-binary, encoding-unclear, encoding-unknown, json-not-a-list, json-unclosed, file-no-rows.
     """
-    decoding = detect(path, name=name)
+    decoding = detect(path, name=name, encoding=asked.encoding)
     facts = FileFacts(columns=(), encoding=decoding.encoding, issues=decoding.issues)
     columns = columns_among(islice(rows(path, name=name, facts=facts), SAMPLE_RECORDS))
     if not columns:
@@ -42,7 +51,8 @@ def sniff(path: Path, *, name: str) -> FileFacts:
 
 
 def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection]:
-    """Every element of the list, as a row or a rejection, with the line it starts on.
+    """Every element of the list, as a row or a rejection, with the line it starts on: "t.json:812", and "t.json:812#2" for the
+    second that starts there.
 
     A damaged element costs only itself. Where the list itself is broken (it never closes, a bracket
     too many) nobody can tell how many rows are missing, so the file is refused.
@@ -50,26 +60,47 @@ def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection
     Raises: json-not-a-list, json-unclosed.
     """
     with open_text(path, encoding=facts.encoding or "utf-8", newline="") as handle:
+        last = again = 0
         for line, text in _elements(handle, name=name):
-            yield parse_object(text, where=f"{name}:{line}")
+            again = again + 1 if line == last else 1
+            last = line
+            where = f"{name}:{line}" if again == 1 else f"{name}:{line}#{again}"
+            yield too_long(where) if text is None else parse_object(text, where=where)
 
 
-def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
-    """(first line, text) of every element between the outermost brackets."""
+def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str | None]]:
+    """(first line, text) of every element between the outermost brackets; None for one too long to hold."""
     text, line = _opening(handle, name=name)
-    start = position = depth = 0
-    commas = 0
+    start = position = depth = commas = 0
+    inside = False  # in a string whose end was not yet read
+    long_since: int | None = None  # the first line of an element whose text is let go
     while True:
-        match = _MARKS.search(text, position)
-        if match is None or match.group() == '"':
-            # as much again as is waiting: a string of any length is scanned twice, not once a chunk
+        if inside:
+            position = _string_end(text, position)
+            inside = text[position : position + 1] != '"'
+            position += not inside
+        match = None if inside else _MARKS.search(text, position)
+        if match is not None:
+            position = match.end()
+            if match.group() == '"':
+                inside = True
+                continue
+        else:
+            position = position if inside else len(text)
+            if long_since is not None or len(text) - start > MAX_ROW_CHARACTERS:
+                # a \r stays: its \n may be the next character
+                cut = max(start, position - text.endswith("\r", start, position))
+                gone = text[start:cut]
+                if long_since is None and (stripped := gone.lstrip(_BLANK)):
+                    long_since = line + _newlines(gone[: len(gone) - len(stripped)])
+                line, start = line + _newlines(gone), cut
+            # as much again as is waiting, so that a long text is copied few times
             more = handle.read(max(CHUNK_CHARACTERS, len(text) - start))
             if not more:
-                raise _unclosed(name, line=line)
-            position = (match.start() if match else len(text)) - start
-            text, start = text[start:] + more, 0
+                raise _unclosed(name, line=long_since or line)
+            text, position, start = text[start:] + more, position - start, 0
             continue
-        position, mark = match.end(), match.group()
+        mark = match.group()
         if mark in "[{":
             depth += 1
         elif mark in "}]" and depth:
@@ -80,13 +111,22 @@ def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
             element = text[start : match.start()]
             stripped = element.lstrip(_BLANK)
             first = line + _newlines(element[: len(element) - len(stripped)])
+            if long_since is not None or len(stripped) > MAX_ROW_CHARACTERS:
+                yield long_since or first, None
             # the last element may be no element at all: [] and [1,] have nothing before "]"
-            if stripped or mark == "," or commas:
+            elif stripped or mark == "," or commas:
                 yield first, stripped
             line, start, commas = line + _newlines(element), position, commas + 1
+            long_since = None
             if mark == "]":
                 _closing(text[position:], handle, name=name, line=line)
                 return
+
+
+def _string_end(text: str, position: int) -> int:
+    """Where the string that `position` is in ends, or where `text` says nothing more about it."""
+    found = _STRING.match(text, position)
+    return found.end() if found else position
 
 
 def _opening(handle: TextIO, *, name: str) -> tuple[str, int]:
