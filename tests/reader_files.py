@@ -58,7 +58,9 @@ def _cell(rng: random.Random) -> str:
         return rng.choice(TRAPS)
     if kind < 0.9:
         return " ".join(rng.choices(_WORDS, k=rng.randint(1, 6)))
-    codes = (rng.choice([rng.randrange(1, 128), rng.randrange(160, 0xD800), 0x1F600]) for _ in range(5))
+    codes = (
+        rng.choice([rng.randrange(1, 128), rng.randrange(160, 0xD800), 0x1F600]) for _ in range(5)
+    )
     return "".join(map(chr, codes))
 
 
@@ -97,7 +99,9 @@ def xlsx_text(text: str) -> str:
     return escape(text)
 
 
-def xlsx_parts(table: Table, *, shared: bool = True, sheets: Sequence[str] = ("Sheet1",)) -> dict[str, bytes]:
+def xlsx_parts(
+    table: Table, *, shared: bool = True, sheets: Sequence[str] = ("Sheet1",)
+) -> dict[str, bytes]:
     """The parts of a workbook whose sheets all hold the table."""
     texts: list[str] = []
 
@@ -109,21 +113,29 @@ def xlsx_parts(table: Table, *, shared: bool = True, sheets: Sequence[str] = ("S
         return f'<c r="{place}" t="s"><v>{len(texts) - 1}</v></c>'
 
     lines = [
-        f'<row r="{number}">' + "".join(cell(text, i, number) for i, text in enumerate(row)) + "</row>"
+        f'<row r="{number}">'
+        + "".join(cell(text, i, number) for i, text in enumerate(row))
+        + "</row>"
         for number, row in enumerate([table[0], *table[1]], start=1)
     ]
     return workbook_parts("".join(lines), texts=texts, sheets=sheets)
 
 
 def workbook_parts(
-    rows: str, *, texts: Sequence[str] = (), sheets: Sequence[str] = ("Sheet1",), styles: str = "", after: str = ""
+    rows: str,
+    *,
+    texts: Sequence[str] = (),
+    sheets: Sequence[str] = ("Sheet1",),
+    styles: str = "",
+    after: str = "",
 ) -> dict[str, bytes]:
     """A workbook's parts around the XML of its rows."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     links = "http://schemas.openxmlformats.org/package/2006/relationships"
     listed = "".join(
-        f'<sheet name={quoteattr(name)} sheetId="{i}" r:id="rId{i}"/>' for i, name in enumerate(sheets, start=1)
+        f'<sheet name={quoteattr(name)} sheetId="{i}" r:id="rId{i}"/>'
+        for i, name in enumerate(sheets, start=1)
     )
     targets = "".join(
         f'<Relationship Id="rId{i}" Type="{office}/worksheet" Target="worksheets/sheet{i}.xml"/>'
@@ -151,7 +163,9 @@ def zipped(parts: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in parts.items():
-            archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED
+            )
     return out.getvalue()
 
 
@@ -177,7 +191,16 @@ _PIECES = [
     b"\\", b"\\u0000", b'"\\ud800"', b"NaN", b"1e999", b"\xed\xa0\x80", b"\t", b";", b"|", b"^", b"\xff\xfe",
     b"</row>", b"<c>", b'<row r="2">', b"<f>1</f>", b"<v>", b"&x;", b"<!DOCTYPE a>", b't="e"', b's="1"', b"\xc3",
 ]  # fmt: skip
-_CODECS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "utf-8-sig", "shift_jis", "cp1251"]
+_CODECS = [
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "cp1252",
+    "utf-8-sig",
+    "shift_jis",
+    "cp1251",
+]
 
 
 def harm(rng: random.Random, data: bytes) -> bytes:

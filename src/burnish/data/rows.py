@@ -90,9 +90,7 @@ def is_text(text: str) -> bool:
 
 def _untellable(where: str, names: Sequence[str], values: Sequence[str]) -> Rejection:
     name, value = next(
-        (name, value)
-        for name, value in zip(names, values, strict=True)
-        if not is_text(value)
+        (name, value) for name, value in zip(names, values, strict=True) if not is_text(value)
     )
     if "\x00" in value:
         detail = f'column "{name}" holds a NUL character'

@@ -23,11 +23,13 @@ from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Rejection
 
 CHUNK_CHARACTERS = 1 << 16
+MOST_AT_ONCE_CHARACTERS = 1 << 21
 SAMPLE_RECORDS = 1000
 # Inside a list only these decide where an element ends: a whole string, a bracket or a comma.
 # A string cut off by the chunk's end matches as a bare quote; _STRING then takes it piece by piece.
-_MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
-_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+# Possessive, so that nothing is remembered for a way back: a string of millions of escapes would fill the memory.
+_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+_STRING = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BLANK = " \t\r\n"
 
 
@@ -95,7 +97,8 @@ def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str | None]]:
                     long_since = line + _newlines(gone[: len(gone) - len(stripped)])
                 line, start = line + _newlines(gone), cut
             # as much again as is waiting, so that a long text is copied few times
-            more = handle.read(max(CHUNK_CHARACTERS, len(text) - start))
+            waiting = min(len(text) - start, MOST_AT_ONCE_CHARACTERS)
+            more = handle.read(max(CHUNK_CHARACTERS, waiting))
             if not more:
                 raise _unclosed(name, line=long_since or line)
             text, position, start = text[start:] + more, position - start, 0

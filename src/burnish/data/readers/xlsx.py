@@ -148,11 +148,8 @@ class _Strings:
 
     def add(self, text: str | None) -> None:
         """The next text; None for one that is too long to hold."""
-        if text is None:
-            data = b"\xff"  # never the beginning of UTF-8
-        else:
-            data = text.encode("utf-8", "surrogatepass")
-        self._file.write(data)
+        # 0xff is never the beginning of UTF-8
+        self._file.write(b"\xff" if text is None else text.encode("utf-8", "surrogatepass"))
         self._ends.append(self._file.tell())
 
     def text(self, place: int) -> str | None:
