@@ -86,7 +86,8 @@ def text_lines(
         ['ab\\n', None, 'c']
     """
     begun = ""
-    while line := begun + handle.readline(most + 1 - len(begun)):
+    readline, limit = handle.readline, most + 1
+    while line := begun + readline(limit - len(begun)) if begun else readline(limit):
         begun = ""
         if len(line) <= most:
             yield line

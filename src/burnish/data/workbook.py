@@ -6,6 +6,7 @@ is unpacked, XML with a document type (where entities are declared) is refused, 
 
 from __future__ import annotations
 
+import errno
 import re
 import zipfile
 import zlib
@@ -82,6 +83,10 @@ def open_workbook(path: Path, *, name: str) -> Iterator[Workbook]:
             yield _workbook(archive, name=name)
     except BROKEN as error:
         raise broken(name, str(error)) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise broken(name, "its table of contents points outside the file") from error
 
 
 def broken(name: str, what: str) -> BurnishError:

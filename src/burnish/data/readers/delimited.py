@@ -50,16 +50,22 @@ class _Broken:
 
 
 @dataclass(slots=True)
-class _Record:
-    """The lines of one quoted record, taken one by one as the parser asks for them."""
+class _Quoted:
+    """The lines of quoted records, taken one by one as the parser asks for them."""
 
     source: Iterator[str | None]
     waiting: list[str | None]  # next line last
     taken: list[str | None] = field(default_factory=list)
     characters: int = 0
 
-    def __iter__(self) -> _Record:
+    def __iter__(self) -> _Quoted:
         return self
+
+    def begin(self, line: str) -> None:
+        """The next record begins with this line."""
+        self.taken.clear()
+        self.characters = 0
+        self.waiting.append(line)
 
     def __next__(self) -> str:
         line = self.waiting.pop() if self.waiting else next(self.source)
@@ -143,6 +149,8 @@ def _records(
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     delimiter, escape = dialect.delimiter, dialect.escape
     waiting: list[str | None] = []  # lines that a broken record took and gave back, next line last
+    quoted = _Quoted(source, waiting)
+    parser = _parser(quoted, dialect)
     number = 0
     while True:
         try:
@@ -157,20 +165,20 @@ def _records(
             if text := line.rstrip("\r\n"):
                 yield number, text.split(delimiter)
         else:
-            waiting.append(line)
-            lines = _Record(source, waiting)
+            quoted.begin(line)
             try:
-                record = next(_reader(lines, dialect), [])
+                record = next(parser)
             except csv.Error as error:
                 # the first line is the rejected one, the others are read again
-                waiting.extend(reversed(lines.taken[1:]))
+                waiting.extend(reversed(quoted.taken[1:]))
+                parser = _parser(quoted, dialect)
                 yield number, _Broken("broken-quoting", str(error))
                 continue
             yield number, record
-            number += len(lines.taken) - 1
+            number += len(quoted.taken) - 1
 
 
-def _reader(lines: Iterable[str], dialect: _Dialect) -> Iterator[list[str]]:
+def _parser(lines: Iterable[str], dialect: _Dialect) -> Iterator[list[str]]:
     return csv.reader(
         lines,
         delimiter=dialect.delimiter,
