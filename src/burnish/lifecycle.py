@@ -19,7 +19,7 @@ from burnish.data.dataset import latest_dataset, load_dataset, load_rows
 from burnish.data.evidence import Finding, Scene
 from burnish.data.examples import read_examples
 from burnish.data.lineage import next_version
-from burnish.data.stream import Reading, task_reading, text_reading
+from burnish.data.reading import Reading, task_reading, text_reading
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Bundle, Deployment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from burnish.data.read import READERS, columns_of, read_rows, sniff
+from burnish.data.read import FOLDER, READERS, columns_of, read_rows, sniff
 from burnish.data.rows import FileFacts, Row
 from burnish.errors import BurnishError
 from burnish.records.dataset import Rejection
+from reader_files import TRAPS, WRITERS, Table, csv_bytes, json_bytes
 
 SAMPLES = settings(
     max_examples=20,
@@ -25,17 +27,10 @@ SAMPLES = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-# strings that other readers turn into something else
-TRAPS = [
-    "NA", "N/A", "null", "None", "nan", "007", "1e5", "TRUE", "false", "0.10", "-0", "1_000", "",
-    " padded ", "2024-01-02", "a,b", "a;b|c\td", 'say "hi"', "two\nlines", "r\r\nn", "lone\rr",
-    "\u2028", "\x85", "\ufeff", "é ß 日本 👍🏽", "'single'", "back\\slash", '"', '""', "=1+1", "#x",
-]  # fmt: skip
 cells = st.one_of(
     st.sampled_from(TRAPS),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
 )
-Table = tuple[list[str], list[list[str]]]
 
 
 @st.composite
@@ -54,38 +49,11 @@ def tables(draw: st.DrawFn) -> Table:
 
 
 def write_csv(path: Path, table: Table, delimiter: str = ",", encoding: str = "utf-8") -> None:
-    names, rows = table
-    with path.open("w", encoding=encoding, newline="") as handle:
-        csv.writer(handle, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([names, *rows])
-
-
-def write_jsonl(path: Path, table: Table) -> None:
-    names, rows = table
-    lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+    path.write_bytes(csv_bytes(table, delimiter=delimiter).decode().encode(encoding))
 
 
 def write_json(path: Path, table: Table) -> None:
-    names, rows = table
-    text = json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1)
-    path.write_text(text, encoding="utf-8", newline="")
-
-
-def write_parquet(path: Path, table: Table) -> None:
-    names, rows = table
-    columns = [pa.array([row[i] for row in rows], pa.string()) for i in range(len(names))]
-    pq.write_table(pa.table(columns, names=names), path)
-
-
-WRITERS: dict[str, Callable[[Path, Table], None]] = {
-    ".csv": write_csv,
-    ".tsv": lambda path, table: write_csv(path, table, delimiter="\t"),
-    ".txt": write_csv,
-    ".jsonl": write_jsonl,
-    ".ndjson": write_jsonl,
-    ".json": write_json,
-    ".parquet": write_parquet,
-}
+    path.write_bytes(json_bytes(table))
 
 
 def read(path: Path) -> tuple[list[Row], list[Rejection]]:
@@ -96,7 +64,7 @@ def read(path: Path) -> tuple[list[Row], list[Rejection]]:
 
 
 def test_every_reader_has_a_writer_in_this_law() -> None:
-    assert set(WRITERS) == set(READERS)
+    assert {*WRITERS, FOLDER} == set(READERS)
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -104,8 +72,10 @@ def test_every_reader_has_a_writer_in_this_law() -> None:
 @given(table=tables())
 def test_a_table_reads_back_as_written(tmp_path: Path, suffix: str, table: Table) -> None:
     names, rows = table
+    # a row of empty cells is a row where quotes say so; in a sheet nothing tells it from no row
+    assume(suffix != ".xlsx" or all(any(row) for row in rows))
     path = tmp_path / f"t{suffix}"
-    WRITERS[suffix](path, table)
+    path.write_bytes(WRITERS[suffix](table))
     found, rejections = read(path)
     assert rejections == []
     assert [row.fields for row in found] == [dict(zip(names, row, strict=True)) for row in rows]
@@ -188,8 +158,7 @@ def test_damage_raises_nothing_but_our_error_and_every_record_is_told(
     tmp_path: Path, suffix: str, table: Table, harm: list[Callable[[bytes], bytes]]
 ) -> None:
     path = tmp_path / f"t{suffix}"
-    WRITERS[suffix](path, table)
-    data = path.read_bytes()
+    data = WRITERS[suffix](table)
     for hurt in harm:
         data = hurt(data)
     path.write_bytes(data)
@@ -253,7 +222,7 @@ def test_a_very_long_text_is_one_row(tmp_path: Path) -> None:
     text = 'wörd, "and" more\n' * 20_000
     for suffix, write in WRITERS.items():
         path = tmp_path / f"long{suffix}"
-        write(path, (["text", "label"], [[text, "a"], ["short", "b"]]))
+        path.write_bytes(write((["text", "label"], [[text, "a"], ["short", "b"]])))
         rows, rejections = read(path)
         assert rejections == []
         assert [row.fields["text"] for row in rows] == [text, "short"], suffix
@@ -338,8 +307,12 @@ def _write(content: bytes) -> Callable[[Path], None]:
         ("t.csv", _write(b'"text,label\na,b\n'), "header-broken"),
         ("t.csv", _write(b"\x89PNG\r\n\x1a\n" + bytes(50)), "file-binary"),
         ("t.csv", _write(bytes(range(256)) * 9), "file-binary"),
-        ("t.csv", _write("text,label\nabc,d\n".encode("utf-16-le") * 9), "encoding-unclear"),
-        ("t.xlsx", _write(b"PK\x03\x04"), "file-unknown-type"),
+        ("t.xlsx", _write(b"PK\x03\x04"), "file-broken"),
+        ("t.docx", _write(b"PK\x03\x04"), "file-unknown-type"),
+        ("t.parquet.gz", _write(b"x"), "file-unknown-type"),
+        ("t.csv.gz", _write(b"text,label\na,b\n"), "file-broken"),
+        ("t.csv.gz", _write(gzip.compress(b"text,label\na,b\n" * 9)[:-9]), "file-broken"),
+        ("t.csv.gz", _write(gzip.compress(bytes(1 << 20))), "file-binary"),
         ("noending", _write(b"x"), "file-unknown-type"),
         ("t.json", _write(b'{"a": 1}\n{"a": 2}\n'), "json-not-a-list"),
         ("t.json", _write(b'[{"a": "x"}, {"a": '), "json-unclosed"),

@@ -38,7 +38,8 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     files: Annotated[
-        list[Path], typer.Argument(help="Labelled rows: CSV, TSV, JSONL, JSON or Parquet.")
+        list[Path],
+        typer.Argument(help="Labelled rows: files, patterns, or a folder for each label."),
     ],
     test: Annotated[Path | None, typer.Option(help="A test file to honour as it is.")] = None,
     validation: Annotated[

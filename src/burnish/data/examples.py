@@ -9,13 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burnish.data.changes import Changes
+from burnish.data.named import expand, names_of
 from burnish.data.normalise import normalise_inputs
-from burnish.data.read import FileFacts, Row, read_rows, sha256_of, sniff
+from burnish.data.read import (
+    Asked,
+    FileFacts,
+    Row,
+    read_rows,
+    refuse_changed,
+    sha256_of,
+    sniff,
+)
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.dataset import DataFile, Issue, Rejection
 from burnish.records.example import SPLITS, Example, Source, Split, input_id, row_id
 from burnish.records.label import Label
-from burnish.records.task import DataFiles, Task
+from burnish.records.task import Task
 from burnish.tasks.kind import kind_of
 from burnish.tasks.load import check_columns
 
@@ -62,10 +71,11 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     labels: dict[str, Label | Problem] = {}
     unknown: Counter[tuple[str, str]] = Counter()
     files: list[DataFile] = []
-    issues: list[Issue] = []
+    looked_at, named_issues = look(task, root)
+    issues = list(named_issues)
     changes = Changes(task)
     rows_in = 0
-    for file in look(task, root):
+    for file in looked_at:
         before = rows_in
         used = examples.setdefault(file.split, [])
         for record in read_rows(file.path, name=file.name, facts=file.facts):
@@ -92,6 +102,8 @@ def read_examples(task: Task, root: Path) -> ReadResult:
                 shape=file.facts.shape,
             )
         )
+        # the hash is of the bytes that were read, or there is no dataset
+        refuse_changed(file.path, name=file.name, stamp=file.facts.stamp)
     _refuse_unknown_labels(task, unknown, labels, rows_in=rows_in)
     if not any(examples.values()):
         raise _nothing_used(rejections)
@@ -113,7 +125,7 @@ def read_spellings(task: Task, root: Path, *, changes: Changes) -> Counter[str]:
     Raises: task-no-data, and the codes of read_rows and check_columns.
     """
     found: Counter[str] = Counter()
-    for file in look(task, root):
+    for file in look(task, root)[0]:
         for record in read_rows(file.path, name=file.name, facts=file.facts):
             if isinstance(record, Rejection):
                 continue
@@ -169,8 +181,8 @@ def to_example(
     return example
 
 
-def look(task: Task, root: Path) -> list[ExampleFile]:
-    """Every file of the task with its facts.
+def look(task: Task, root: Path) -> tuple[list[ExampleFile], tuple[Issue, ...]]:
+    """Every file of the task with its facts, and what to know about their names.
 
     Raises: BurnishError with the problems of all files at once.
     """
@@ -182,32 +194,21 @@ def look(task: Task, root: Path) -> list[ExampleFile]:
             expected='[data] train = ["FILE"]',
             fix="add the file's name under [data] in task.toml",
         )
+    named = expand(names_of(task.data), root)
+    asked = Asked(delimiter=task.data.delimiter, encoding=task.data.encoding, shape=task.data.shape)
     found: list[ExampleFile] = []
-    problems: list[Problem] = []
-    for split, name in _names(task):
-        path = root / name
-        # an absolute path would carry the machine's layout into the dataset
-        called = path.name if Path(name).is_absolute() else name
+    problems = list(named.problems)
+    for file in named.files:
         try:
-            facts = sniff(path, name=called, shape=task.data.shape)
+            facts = sniff(file.path, name=file.name, asked=asked)
         except BurnishError as error:
             problems.extend(error.problems)
             continue
-        problems.extend(check_columns(task, root / "task.toml", facts.columns, file=called))
-        found.append(ExampleFile(path, called, split, facts))
+        problems.extend(check_columns(task, root / "task.toml", facts.columns, file=file.name))
+        found.append(ExampleFile(file.path, file.name, file.split, facts))
     if problems:
         raise BurnishError(tuple(problems))
-    return found
-
-
-def _names(task: Task) -> list[tuple[Split, str]]:
-    data = task.data or DataFiles(train=())
-    named: dict[Split, tuple[str, ...]] = {
-        "train": data.train,
-        "validation": data.validation,
-        "test": data.test,
-    }
-    return [(split, name) for split, names in named.items() for name in names]
+    return found, named.issues
 
 
 def _label_cell(task: Task, row: Row) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NoReturn, TypeGuard
 
 from burnish.data.rows import Row, make_row
+from burnish.data.rows import is_text as is_encodable
 from burnish.records.dataset import Rejection
 
 JsonObject = dict[str, object]
@@ -71,6 +72,9 @@ def row_of(found: Mapping[str, object], *, where: str) -> Row | Rejection:
         >>> row_of(found, where="t:1").fields
         {'a': 'NA', 'n': '1.50', 'x': '', 'l': '["p",2]'}
     """
+    if not is_encodable("".join(found)):
+        detail = f"a key holds bytes that are no text: {ascii(list(found))[:200]}"
+        return Rejection(where=where, reason="undecodable", detail=detail)
     return make_row(where, list(found), [cell(value) for value in found.values()])
 
 

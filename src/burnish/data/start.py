@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import has_magic
 from itertools import islice
 from pathlib import Path
 
+from burnish.data.hub import PREFIX
+from burnish.data.named import files_of, is_pattern
 from burnish.data.read import read_rows, sniff
-from burnish.data.rows import Row
+from burnish.data.rows import Asked, Row
 from burnish.data.shape import title_of
+from burnish.data.stream import GZIP
 from burnish.errors import BurnishError, fail
 from burnish.records.task import DataFiles, ShapeName
 from burnish.tasks.other_kinds import is_convincing, not_trained, other_kind
@@ -77,11 +81,14 @@ def start(
             expected="a folder without one",
             fix="edit it, or replace it: burnish init --force FILE",
         )
-    looked = [(p, sniff(p, shape=shape)) for p in (*train, validation, test) if p is not None]
-    facts = looked[0][1]
+    given = [str(path) for path in (*train, validation, test) if path is not None]
+    found = [file for name in given for file in files_of(name, Path())]
+    looks = [sniff(path, name=called, asked=Asked(shape=shape)) for path, called in found]
+    facts = looks[0]
     rows: list[Mapping[str, str]] = []
-    for path, found in looked:
-        read = islice(read_rows(path, facts=found), _LOOKED_AT_ROWS)
+    most = max(1, _LOOKED_AT_ROWS * len(given) // len(found))
+    for (path, called), look in zip(found, looks, strict=True):
+        read = islice(read_rows(path, name=called, facts=look), most)
         rows += [row.fields for row in read if isinstance(row, Row)]
     files = DataFiles(
         train=tuple(_relative(path, root) for path in train),
@@ -90,7 +97,7 @@ def start(
         test_fraction=_SMALL_TEST_FRACTION if not test and len(rows) < _SMALL_ROWS else 0.1,
         shape=shape,
     )
-    first = train[0].resolve()
+    first = _titled(train[0])
     alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
     stem = first.stem if alone or not first.parent.name else first.parent.name
     proposals = propose(facts.columns, rows, name=name or task_name(stem), files=files, kind=kind)
@@ -106,5 +113,19 @@ def start(
     return Started(target, len(rows), tuple(facts.columns), proposals, facts.shape, also)
 
 
+def _titled(path: Path) -> Path:
+    """The path whose name says what the rows are: of "tickets/*.csv" the folder, of "a.csv.gz" "a.csv"."""
+    name = str(path)
+    if name.startswith(PREFIX):
+        return Path(name.removeprefix(PREFIX).partition("@")[0])
+    if is_pattern(name, Path()):
+        while has_magic(path.name):
+            path = path.parent
+    path = path.resolve()
+    return path.with_suffix("") if path.suffix.lower() == GZIP else path
+
+
 def _relative(path: Path, root: Path) -> str:
+    if str(path).startswith(PREFIX):
+        return str(path)
     return Path(os.path.relpath(path, root)).as_posix()

@@ -1,136 +1,115 @@
-"""Rows of files one after another, as checks see them: with a task as its examples, without one by their text."""
+"""A file as a stream of bytes or text: gzip undone on the way, lines never longer than a stated limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import BinaryIO, TextIO, cast
 
-from burnish.data.changes import Changes
-from burnish.data.evidence import Seen, seen
-from burnish.data.examples import ExampleFile, look, to_example
-from burnish.data.read import FileFacts, read_rows, sniff
-from burnish.data.rows import Row
-from burnish.errors import Problem
-from burnish.records.dataset import Issue, Rejection
-from burnish.records.example import Example, input_id
-from burnish.records.label import Label
-from burnish.records.task import Task
-from burnish.tasks import columns
+from burnish.data.rows import MAX_ROW_CHARACTERS, UNDECODABLE
+from burnish.errors import BurnishError, fail
 
-_LOOKED_AT_ROWS = 200
-# a column whose cells have this many words is meant to be read; labels, names and numbers have fewer
-_TEXT_WORDS = 3.0
+GZIP = ".gz"
+GZIP_MAGIC = b"\x1f\x8b"
+CHUNK_BYTES = 1 << 20
+# What a damaged or cut gzip stream raises while it is read (gzip.BadGzipFile is an OSError).
+GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
+_SKIP_CHARACTERS = 1 << 16
+_ERRORS = "burnish-undecodable"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Files that can be read again and again. `task` is None where only the text is known.
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return UNDECODABLE, error.end
 
-    `records(changes)` reads them; what the task's rules do to the texts is counted in `changes` when it is given.
+
+codecs.register_error(_ERRORS, _mark)
+
+
+def suffix_of(path: PurePath) -> str:
+    """The ending that names the format, in small letters; ".gz" is taken off first.
+
+    Example:
+        >>> suffix_of(PurePath("tickets.CSV.gz")), suffix_of(PurePath("tickets.tsv"))
+        ('.csv', '.tsv')
     """
-
-    task: Task | None
-    names: tuple[str, ...]
-    facts: tuple[FileFacts, ...]
-    records: Callable[[Changes | None], Iterator[Seen | Rejection]]
-
-    @property
-    def issues(self) -> tuple[Issue, ...]:
-        """What a look at the files showed."""
-        return tuple(issue for one in self.facts for issue in one.issues)
-
-    def recall(self, numbers: Sequence[int]) -> dict[int, Seen]:
-        """The rows of those numbers, read again; the files are read no further than the last of them."""
-        wanted = set(numbers)
-        found: dict[int, Seen] = {}
-        for record in self.records(None):
-            if len(found) == len(wanted):
-                break
-            if isinstance(record, Seen) and record.number in wanted:
-                found[record.number] = record
-        return found
+    suffix = path.suffix.lower()
+    return PurePath(path.stem).suffix.lower() if suffix == GZIP else suffix
 
 
-def task_reading(
-    task: Task, root: Path, *, edit: Callable[[Example], Example | Rejection] = lambda row: row
-) -> Reading:
-    """The task's files, relative to `root`, each row as `edit` leaves it.
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's bytes as a stream; what a name that ends in .gz holds is unpacked piece by piece.
 
-    Raises: task-no-data, and the codes of sniff and check_columns, for all files at once.
+    Raises: file-broken (named .gz and not gzip), and while it is read GZIP_ERRORS.
     """
-    files = look(task, root)
-    names = tuple(file.name for file in files)
-    facts = tuple(file.facts for file in files)
-    return Reading(task, names, facts, lambda changes: _examples(task, files, edit, changes))
+    if path.suffix.lower() != GZIP:
+        return path.open("rb")
+    handle = path.open("rb")
+    if handle.peek(2)[:2] != GZIP_MAGIC:
+        handle.close()
+        raise fail(
+            "file-broken",
+            "the name ends in .gz, the content is not gzip",
+            where=path.name,
+            expected="a gzip file",
+            fix=f"if it is plain already: mv {path.name} {path.stem}",
+        )
+    # GzipFile(filename) closes what it opens; its own buffer keeps memory constant
+    handle.close()
+    return cast("BinaryIO", gzip.open(path, "rb"))
 
 
-def text_reading(paths: Sequence[Path]) -> Reading:
-    """Files without a task: their columns of words are the inputs, everything else stands beside them.
+def open_text(path: Path, *, encoding: str, newline: str) -> TextIO:
+    """The file as text, with U+DCFF where bytes mean nothing in `encoding`; newlines stay as written."""
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=_ERRORS, newline=newline)
 
-    Raises: the codes of sniff.
+
+def decode_text(data: bytes, *, encoding: str) -> str:
+    """All of `data` as text, with U+DCFF where bytes mean nothing in `encoding`."""
+    return data.decode(encoding, _ERRORS)
+
+
+def text_lines(
+    handle: TextIO, *, ends: tuple[str, ...], most: int = MAX_ROW_CHARACTERS
+) -> Iterator[str | None]:
+    """Every line with its end; None stands for a line of more than `most` characters, which is never held whole.
+
+    `ends` are the marks that may end a line of this handle: "\\n" alone, or "\\n" and "\\r".
+
+    Example:
+        >>> list(text_lines(io.StringIO("ab\\nabcdef\\nc"), ends=("\\n",), most=4))
+        ['ab\\n', None, 'c']
     """
-    facts = [sniff(path) for path in paths]
-    names = [
-        _text_columns(one, _first_rows(path, one)) for path, one in zip(paths, facts, strict=True)
-    ]
-
-    def records(changes: Changes | None) -> Iterator[Seen | Rejection]:
-        del changes  # without a task there are no rules
-        number = 0
-        for path, one, inputs in zip(paths, facts, names, strict=True):
-            for record in read_rows(path, facts=one):
-                if isinstance(record, Rejection):
-                    yield record
-                    continue
-                yield _plain(number, record, inputs=inputs)
-                number += 1
-
-    return Reading(None, tuple(path.name for path in paths), tuple(facts), records)
-
-
-def _examples(
-    task: Task,
-    files: Sequence[ExampleFile],
-    edit: Callable[[Example], Example | Rejection],
-    changes: Changes | None,
-) -> Iterator[Seen | Rejection]:
-    labels: dict[str, Label | Problem] = {}
-    number = 0
-    for file in files:
-        for record in read_rows(file.path, name=file.name, facts=file.facts):
-            if isinstance(record, Row) and changes is not None:
-                changes.count(record)
-            found = to_example(task, record, labels=labels) if isinstance(record, Row) else record
-            found = edit(found) if isinstance(found, Example) else found
-            if isinstance(found, Example):
-                yield seen(number, file.split, found)
-                number += 1
-            else:
-                yield found
+    begun = ""
+    readline, limit = handle.readline, most + 1
+    while line := begun + readline(limit - len(begun)) if begun else readline(limit):
+        begun = ""
+        if len(line) <= most:
+            yield line
+            continue
+        yield None
+        while line and not line.endswith(ends):
+            line = handle.readline(_SKIP_CHARACTERS)
+        if line.endswith("\r"):
+            # the piece may have ended between \r and its \n
+            begun = handle.readline(1).removeprefix("\n")
+            while begun == "\r":
+                begun = handle.readline(1)
+                yield "\r\n" if begun == "\n" else "\r"
+                begun = begun.removeprefix("\n")
 
 
-def _plain(number: int, row: Row, *, inputs: Sequence[str]) -> Seen:
-    asked = {name: row.fields.get(name, "") for name in inputs}
-    return Seen(
-        number=number,
-        where=row.where,
-        split="train",
-        inputs=asked,
-        label=None,
-        input_id=input_id(asked),
-        columns={name: value for name, value in row.fields.items() if name not in asked},
+def gzip_broken(name: str, error: BaseException) -> BurnishError:
+    """The error for a gzip stream that is cut off or damaged: nobody can tell which rows are missing."""
+    return fail(
+        "file-broken",
+        f"the gzip stream is damaged or cut off: {str(error)[:200] or type(error).__name__}",
+        where=name,
+        expected="a whole gzip file",
+        fix=f"gzip -t {name}  tests it; copy or export it again",
     )
-
-
-def _first_rows(path: Path, facts: FileFacts) -> list[Mapping[str, str]]:
-    read = read_rows(path, facts=facts)
-    return [row.fields for row in islice(read, _LOOKED_AT_ROWS) if isinstance(row, Row)]
-
-
-def _text_columns(facts: FileFacts, rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    found = columns.look(facts.columns, rows)
-    plain = [column for column in found if not column.is_number and not column.is_date]
-    words = tuple(column.name for column in plain if column.mean_words >= _TEXT_WORDS)
-    return words or tuple(column.name for column in plain) or facts.columns

@@ -51,6 +51,7 @@ class DataFiles(Record):
     those are the newest by the column `time`. `licence` and `source` say what the rows may be used for and where they
     are from; the data card tells them.
     `shape` says what the objects of JSON files are, where looking at them says something else.
+    `delimiter` and `encoding` are believed instead of a look at the files.
     """
 
     train: tuple[str, ...]
@@ -63,6 +64,8 @@ class DataFiles(Record):
     licence: str | None = None
     source: str | None = None
     shape: ShapeName | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
 
 
 class Monitor(Record):

@@ -298,6 +298,8 @@ _SAMPLES: Mapping[str, str] = {
     "data.licence": 'licence = "cc-by-4.0"',
     "data.source": 'source = "https://example.com/tickets"',
     "data.shape": 'shape = "plain"',
+    "data.delimiter": 'delimiter = ";"',
+    "data.encoding": 'encoding = "cp1252"',
 }
 
 _TYPES: Mapping[str, str] = {

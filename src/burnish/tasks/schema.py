@@ -74,6 +74,8 @@ NOTES: Mapping[str, str] = {
     "data.licence": "What the rows may be used for, as the data card says it: an SPDX name such as cc-by-4.0.",
     "data.source": "Where the rows are from, for the data card.",
     "data.shape": "What the objects of JSON files are, where looking at them says something else.",
+    "data.delimiter": "The one character between the fields of delimited files; found by itself without.",
+    "data.encoding": "The files' text encoding; found, or guessed and said, without.",
     "gates": "Promises the model must keep before it may be promoted.",
     "gates[].metric": "The metric the gate looks at.",
     "gates[].at_least": "The metric must reach this value.",

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 from burnish.errors import Problem, nearest
 from burnish.tasks.cron import cron_problem
+from burnish.tasks.encoding import known_encoding, near_encoding
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import Path
 
@@ -40,6 +41,9 @@ CALIBRATION = ("ece", "brier")
 
 # Not shares: in labels, in nats, from -1 to 1.
 OPEN_SCALES = ("mean_absolute_label_error", "log_loss", "quadratic_weighted_kappa", "brier")
+
+# What quoting and lines are made of cannot part fields; half a character (a surrogate) parts nothing.
+NO_DELIMITERS = frozenset('"\\\n\r\0\ufeff')
 
 Found = tuple[Path, Problem]
 
@@ -267,6 +271,32 @@ def _time(raw: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Found]:
     )
 
 
+def _asked(data: Mapping[str, Any]) -> Iterator[Found]:
+    """What the person says about the files, which no look at them will overrule."""
+    delimiter, encoding = data.get("delimiter"), data.get("encoding")
+    if isinstance(delimiter, str) and (len(delimiter) != 1 or delimiter in NO_DELIMITERS):
+        yield (
+            ("data", "delimiter"),
+            Problem(
+                code="task-bad-value",
+                what=f"found delimiter = {ascii(delimiter)[:40]}",
+                expected="one character that is no quote, backslash, line end or NUL",
+                fix='write for example delimiter = "^", or "\\t" for a tab',
+            ),
+        )
+    if isinstance(encoding, str) and known_encoding(encoding) is None:
+        yield (
+            ("data", "encoding"),
+            Problem(
+                code="task-bad-value",
+                what=f"found encoding = {ascii(encoding)[:60]}",
+                expected="a text encoding such as utf-8, cp1252, utf-16, shift_jis",
+                fix="correct the name, or remove the key to let the files be looked at",
+                nearest=near_encoding(encoding),
+            ),
+        )
+
+
 def _files(raw: Mapping[str, Any]) -> Iterator[Found]:
     data = raw.get("data")
     if not isinstance(data, Mapping):
@@ -282,6 +312,7 @@ def _files(raw: Mapping[str, Any]) -> Iterator[Found]:
             ),
         )
     yield from _time(raw, data)
+    yield from _asked(data)
     seen: dict[str, str] = {}
     for split in ("train", "validation", "test"):
         for place, file in _strings(data.get(split)):

@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from burnish.data.decode import detect, open_text
+from burnish.data.decode import detect
 from burnish.data.json_cells import parse_object
-from burnish.data.rows import FileFacts, Row
+from burnish.data.rows import MAX_ROW_CHARACTERS, Asked, FileFacts, Row, too_long
 from burnish.data.shape import Placed, rows_in, shaped
+from burnish.data.stream import open_text
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Rejection
 
 CHUNK_CHARACTERS = 1 << 16
+MOST_AT_ONCE_CHARACTERS = 1 << 21
 # Inside a list only these decide where an element ends: a whole string, a bracket or a comma.
-# A string cut off by the chunk's end matches as a bare quote, and the scan waits for more.
-_MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+# A string cut off by the chunk's end matches as a bare quote; _STRING then takes it piece by piece.
+# Possessive, so that nothing is remembered for a way back: a string of millions of escapes would fill the memory.
+_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+_STRING = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BLANK = " \t\r\n"
 # {"version": "1.1", "data": [ ... ]}: plain values may stand before and after the list
 _PLAIN = r'"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)'
@@ -25,12 +29,12 @@ _AROUND = re.compile(rf'\{{\s*(?:{_PLAIN}\s*,\s*)*"data"\s*:\s*\[')
 _AFTER = re.compile(rf"(?:\s*,\s*{_PLAIN})*\s*\}}\s*")
 
 
-def sniff(path: Path, *, name: str) -> FileFacts:
+def sniff(path: Path, *, name: str, asked: Asked) -> FileFacts:
     """Encoding, shape and columns: those of the first 1,000 objects, in order of appearance.
 
-    Raises: file-binary, encoding-unclear, json-not-a-list, json-unclosed, file-no-rows.
+    Raises: file-binary, encoding-unclear, encoding-unknown, json-not-a-list, json-unclosed, file-no-rows.
     """
-    decoding = detect(path, name=name)
+    decoding = detect(path, name=name, encoding=asked.encoding)
     facts = FileFacts(columns=(), encoding=decoding.encoding, issues=decoding.issues)
     facts = shaped(facts, lambda: _objects(path, name=name, facts=facts))
     if not facts.columns:
@@ -45,7 +49,8 @@ def sniff(path: Path, *, name: str) -> FileFacts:
 
 
 def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection]:
-    """The rows of every element of the list, in the file's shape, with the line the element starts on.
+    """The rows of every element of the list, in the file's shape, with the line the element starts on: "t.json:812", and
+    "t.json:812#2" for the second that starts there.
 
     A damaged element costs only itself. Where the list itself is broken (it never closes, a bracket
     too many) nobody can tell how many rows are missing, so the file is refused.
@@ -57,27 +62,50 @@ def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection
 
 def _objects(path: Path, *, name: str, facts: FileFacts) -> Iterator[Placed]:
     with open_text(path, encoding=facts.encoding or "utf-8", newline="") as handle:
+        last = again = 0
         for line, text in _elements(handle, name=name):
-            where = f"{name}:{line}"
-            yield Placed(where, parse_object(text, where=where))
+            again = again + 1 if line == last else 1
+            last = line
+            where = f"{name}:{line}" if again == 1 else f"{name}:{line}#{again}"
+            yield Placed(
+                where, too_long(where) if text is None else parse_object(text, where=where)
+            )
 
 
-def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
-    """(first line, text) of every element between the outermost brackets."""
+def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str | None]]:
+    """(first line, text) of every element between the outermost brackets; None for one too long to hold."""
     text, line, wrapped = _opening(handle, name=name)
-    start = position = depth = 0
-    commas = 0
+    start = position = depth = commas = 0
+    inside = False  # in a string whose end was not yet read
+    long_since: int | None = None  # the first line of an element whose text is let go
     while True:
-        match = _MARKS.search(text, position)
-        if match is None or match.group() == '"':
-            # as much again as is waiting: a string of any length is scanned twice, not once a chunk
-            more = handle.read(max(CHUNK_CHARACTERS, len(text) - start))
+        if inside:
+            position = _string_end(text, position)
+            inside = text[position : position + 1] != '"'
+            position += not inside
+        match = None if inside else _MARKS.search(text, position)
+        if match is not None:
+            position = match.end()
+            if match.group() == '"':
+                inside = True
+                continue
+        else:
+            position = position if inside else len(text)
+            if long_since is not None or len(text) - start > MAX_ROW_CHARACTERS:
+                # a \r stays: its \n may be the next character
+                cut = max(start, position - text.endswith("\r", start, position))
+                gone = text[start:cut]
+                if long_since is None and (stripped := gone.lstrip(_BLANK)):
+                    long_since = line + _newlines(gone[: len(gone) - len(stripped)])
+                line, start = line + _newlines(gone), cut
+            # as much again as is waiting, so that a long text is copied few times
+            waiting = min(len(text) - start, MOST_AT_ONCE_CHARACTERS)
+            more = handle.read(max(CHUNK_CHARACTERS, waiting))
             if not more:
-                raise _unclosed(name, line=line)
-            position = (match.start() if match else len(text)) - start
-            text, start = text[start:] + more, 0
+                raise _unclosed(name, line=long_since or line)
+            text, position, start = text[start:] + more, position - start, 0
             continue
-        position, mark = match.end(), match.group()
+        mark = match.group()
         if mark in "[{":
             depth += 1
         elif mark in "}]" and depth:
@@ -88,13 +116,22 @@ def _elements(handle: TextIO, *, name: str) -> Iterator[tuple[int, str]]:
             element = text[start : match.start()]
             stripped = element.lstrip(_BLANK)
             first = line + _newlines(element[: len(element) - len(stripped)])
+            if long_since is not None or len(stripped) > MAX_ROW_CHARACTERS:
+                yield long_since or first, None
             # the last element may be no element at all: [] and [1,] have nothing before "]"
-            if stripped or mark == "," or commas:
+            elif stripped or mark == "," or commas:
                 yield first, stripped
             line, start, commas = line + _newlines(element), position, commas + 1
+            long_since = None
             if mark == "]":
                 _closing(text[position:], handle, name=name, line=line, wrapped=wrapped)
                 return
+
+
+def _string_end(text: str, position: int) -> int:
+    """Where the string that `position` is in ends, or where `text` says nothing more about it."""
+    found = _STRING.match(text, position)
+    return found.end() if found else position
 
 
 def _opening(handle: TextIO, *, name: str) -> tuple[str, int, bool]:

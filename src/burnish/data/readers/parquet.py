@@ -8,20 +8,33 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.data.rows import UNDECODABLE, FileFacts, Row, make_row
+from burnish.data.rows import (
+    MAX_ROW_CHARACTERS,
+    UNDECODABLE,
+    Asked,
+    FileFacts,
+    Row,
+    make_row,
+    too_long,
+)
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Rejection
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 BATCH_ROWS = 256
+BATCH_BYTES = 1 << 25
+# Real columns of text shrink two to thirty times; beyond this the file was made to fill a memory.
+BOMB_BYTES = 1 << 26
+BOMB_RATIO = 1000
 
 
-def sniff(path: Path, *, name: str) -> FileFacts:
+def sniff(path: Path, *, name: str, asked: Asked) -> FileFacts:
     """The columns of the file's schema.
 
-    Raises: file-broken, columns-duplicate, file-no-rows.
+    Raises: file-broken, file-too-dense, columns-duplicate, file-no-rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -30,8 +43,17 @@ def sniff(path: Path, *, name: str) -> FileFacts:
         with pq.ParquetFile(path) as file:
             columns = tuple(file.schema_arrow.names)
             rows_in = file.metadata.num_rows
+            promised = sum(_group_bytes(file.metadata))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _broken(name, error) from error
+    if promised > BOMB_BYTES and promised > BOMB_RATIO * path.stat().st_size:
+        raise fail(
+            "file-too-dense",
+            f"{path.stat().st_size:,} bytes would unpack to {promised:,}",
+            where=name,
+            expected=f"at most {BOMB_RATIO} times the file's size",
+            fix="write the file again without compression",
+        )
     if len(set(columns)) < len(columns):
         raise fail(
             "columns-duplicate",
@@ -60,12 +82,17 @@ def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection
 
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        # without the buffer of whole row groups; repeated texts stay one text
+        with pq.ParquetFile(path, pre_buffer=False, read_dictionary=_text_columns(path)) as file:
+            for batch in file.iter_batches(batch_size=_batch_rows(file.metadata)):
                 columns = [_texts(column) for column in batch.columns]
                 for values in zip(*columns, strict=True):
                     number += 1
-                    yield make_row(f"{name}:{number}", facts.columns, values)
+                    where = f"{name}:{number}"
+                    if sum(map(len, values)) > MAX_ROW_CHARACTERS:
+                        yield too_long(where)
+                    else:
+                        yield make_row(where, facts.columns, values)
             missing = file.metadata.num_rows - number
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _broken(name, error) from error
@@ -73,18 +100,50 @@ def rows(path: Path, *, name: str, facts: FileFacts) -> Iterator[Row | Rejection
         raise _broken(name, ValueError(f"{missing} of the rows it promises are not there"))
 
 
+def _group_bytes(metadata: pq.FileMetaData) -> list[int]:
+    return [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """So many rows that a batch of average ones stays under BATCH_BYTES."""
+    a_row = max(_group_bytes(metadata), default=0) // max(
+        1, metadata.num_rows // max(1, metadata.num_row_groups)
+    )
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, a_row)))
+
+
+def _text_columns(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    kinds = (pa.string(), pa.large_string(), pa.binary())
+    return [field.name for field in schema if field.type in kinds]
+
+
 def _texts(column: pa.Array) -> list[str]:
+    import pyarrow as pa
+
+    if isinstance(column, pa.DictionaryArray):
+        indices = column.indices.to_pylist()
+        known = {i: _scalar_text(column.dictionary[i]) for i in set(indices) if i is not None}
+        return [known.get(i, "") for i in indices]
     try:
         return [_text(value) for value in column.to_pylist()]
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, ValueError, OverflowError, ImportError):
         return [_scalar_text(scalar) for scalar in column]
 
 
 def _scalar_text(scalar: pa.Scalar) -> str:
+    """One value as text; times finer or farther than Python's are spelled by Arrow."""
+    import pyarrow as pa
+
     try:
         return _text(scalar.as_py())
     except UnicodeDecodeError:
         return UNDECODABLE
+    except (ValueError, OverflowError, ImportError):
+        return str(scalar.cast(pa.string()))
 
 
 def _text(value: Any) -> str:
