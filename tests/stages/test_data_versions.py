@@ -337,7 +337,8 @@ def test_applying_edits_twice_is_applying_them_once(data: st.DataObject) -> None
             break
         # of rows as they were, or as other edits left them
         chosen = data.draw(st.lists(st.sampled_from((*pool, *rows)), min_size=1, max_size=3))
-        action = data.draw(st.sampled_from(["drop", "relabel", "redact"]))
+        actions: list[Action] = ["drop", "relabel", "redact"]
+        action = data.draw(st.sampled_from(actions))
         to = (data.draw(st.sampled_from(LABELS)),) if action == "relabel" else ()
         kinds = ("email",) if action == "redact" else ()
         edit = make_edit(
