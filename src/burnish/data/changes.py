@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 
 from burnish.data.evidence import LISTED_ROWS
-from burnish.data.normalise import normalise, normalise_counted
+from burnish.data.normalise import normalise_counted, would_change
 from burnish.data.rows import Row
 from burnish.records.dataset import Issue
 from burnish.records.record import canonical_json
 from burnish.records.task import Normalise, Task
 
 # Rules that are off are only tried on so many rows: the note is to be cheap, and damage shows early.
-TRIED_ROWS = 20_000
+TRIED_ROWS = 5_000
 
 
 class Changes:
@@ -50,7 +50,7 @@ class Changes:
         would = {
             name
             for name, rules in self._off.items()
-            if any(normalise(rules, text) != text for text in texts)
+            if any(would_change(rules, text) for text in texts)
         }
         self._would.update(would)
         if would:

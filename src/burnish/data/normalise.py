@@ -100,6 +100,16 @@ def normalise_counted(rules: Normalise, text: str) -> tuple[str, tuple[str, ...]
     return text, ()
 
 
+def would_change(rules: Normalise, text: str) -> bool:
+    """Whether any of the rules, on its own, finds something in the text: one look, not rounds of them.
+
+    Example:
+        >>> would_change(Normalise(html=True), "a &lt; b"), would_change(Normalise(html=True), "a < b")
+        (True, False)
+    """
+    return any(rule(text) != text for _, rule in _steps(rules))
+
+
 def normalise_inputs(task: Task, inputs: Mapping[str, str]) -> dict[str, str]:
     """The inputs of a row as the task's rules leave them, columns that the task does not read as they are."""
     rules = task.normalise
