@@ -33,6 +33,7 @@ _STEPS = frozenset(
 ) - {"poiu", "rewq", "trew", "uiop", "tyui", "erty", "wert", "rtyu", "yuio"}
 _VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûåæøœãõąęıőű")
 _LONG_WORD = 9
+_LONG_SLIDE = 6
 _PLAIN = re.compile(r"[a-z]+")
 
 _CODES = {
@@ -117,6 +118,8 @@ def _is_mash(text: str) -> bool:
 
 
 def _is_mashed(word: str) -> bool:
+    if len(word) >= _LONG_SLIDE and any(word in row or word in row[::-1] for row in _ROWS):
+        return True
     if any(word[place : place + 4] in _STEPS for place in range(len(word) - 3)):
         return len(word) <= 6 or sum(word[p : p + 4] in _STEPS for p in range(len(word) - 3)) >= 2
     # a long plain word without any vowel
