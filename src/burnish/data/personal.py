@@ -18,9 +18,9 @@ from burnish.data.secrets import may_hold, secret_spans
 from burnish.records.task import Redaction
 
 KINDS: tuple[Redaction, ...] = get_args(Redaction)
-_ANY = re.compile(r"[@\d]")  # without either there is nothing but secrets to find
 # What every find of a kind holds, so that most texts cost a look and no search.
-_PAIR = re.compile(r"\d\d")
+_SOME = re.compile(r"\d(?:[^\d]{0,8}\d){3}")
+_PAIR = re.compile(r"[A-Za-z]\d\d")
 _MANY = re.compile(r"(?:\d[^\d]{0,8}){7}")
 _MARKED = re.compile(r"\d\.\d|:")
 MASK = "\0"  # stands where something was found already: no letter, digit or sign of any pattern
@@ -49,7 +49,7 @@ def find(text: str, kinds: Iterable[Redaction] = KINDS) -> tuple[Found, ...]:
     """
     wanted = frozenset(kinds)
     found: list[Found] = []
-    if _ANY.search(text) is None and not may_hold(text):
+    if not suspect(text):
         return ()
     left = text
     for kind, (may, look) in _LOOKS.items():
@@ -59,6 +59,16 @@ def find(text: str, kinds: Iterable[Redaction] = KINDS) -> tuple[Found, ...]:
         found += [Found(kind, start, end) for start, end in spans if kind in wanted]
         left = _masked(left, spans)
     return tuple(sorted(found, key=lambda one: one.start))
+
+
+def suspect(text: str) -> bool:
+    """A quick look: False where nothing of any kind can stand."""
+    return (
+        "@" in text
+        or _SOME.search(text) is not None
+        or (":" in text and text.count(":") > 1)
+        or may_hold(text)
+    )
 
 
 def _masked(text: str, spans: list[Span]) -> str:
@@ -268,6 +278,6 @@ _LOOKS: Mapping[Redaction, tuple[Callable[[str], object], Callable[[str], Iterab
     "iban": (_PAIR.search, _ibans),
     "ip": (_MARKED.search, _ips),
     "card": (_MANY.search, _cards),
-    "national_id": (_PAIR.search, national_spans),
+    "national_id": (_SOME.search, national_spans),
     "phone": (_MANY.search, phones),
 }

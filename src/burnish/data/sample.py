@@ -19,7 +19,7 @@ class Sample(Generic[T]):
         ...     if some.wants(key):
         ...         some.add(key, number, key)
         >>> some.kept()
-        [(0, '01'), (2, '02')]
+        [(0, '01')]
     """
 
     def __init__(self, most: int) -> None:

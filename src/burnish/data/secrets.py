@@ -22,6 +22,11 @@ _END = r"(?![A-Za-z0-9_])"
 _BITS = 2.8
 _FEWEST = 12
 _MOST = 512  # what is longer is data
+# What stands before the underscore of tokens.
+_MARKED = re.compile(
+    r"_(?:(?<=gh[pousr]_)|(?<=b_pat_)|(?<=_live_|_test_)|(?<=whsec_)|(?<=hf_)|(?<=npm_|_v1_)|(?<=glsa_)"
+    r"|(?<=shp(?:at|ca|pa|ss)_))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +81,22 @@ def secret_spans(text: str) -> Iterator[Span]:
 
 def may_hold(text: str) -> bool:
     """A quick look: nearly no text passes, and every text with a secret does."""
-    return len(text) > 7 and (
-        "_" in text
-        or "-" in text
-        or "=" in text
-        or ":" in text
-        or "AKIA" in text
+    # one after another and not in a loop: each costs 30 nanoseconds so, and a search for all of them twenty times that
+    if (
+        "KIA" in text
         or "ASIA" in text
         or "AIza" in text
         or "eyJ" in text
-        or "SG." in text
-        or "ya29" in text
-        or "earer" in text
-        or "EARER" in text
-        or "assw" in text
-        or "ASSW" in text
-    )
+        or "-----BEGIN" in text
+        or ("_" in text and _MARKED.search(text) is not None)
+        or ("-" in text and ("sk-" in text or "xox" in text or "gl" in text or "pypi-" in text))
+        or ("." in text and ("SG." in text or "ya29." in text or "hooks.slack" in text))
+    ):
+        return True
+    if "=" in text or ":" in text or " is " in text or " IS " in text:
+        plain = text.lower()
+        return "://" in text or any(word in plain for word in _NAMES)
+    return "earer " in text or "EARER " in text
 
 
 def _is_jwt(text: str) -> bool:
@@ -138,7 +143,8 @@ def _token(prefix: str, signs: str) -> re.Pattern[str]:
 
 
 _WORD = r"[A-Za-z0-9_-]"
-_PASS = ("pass", "pwd", "kennwort", "contraseña", "senha")
+_PASS = ("pass", "pwd", "kennwort", "contraseña", "senha", "mot de")
+_NAMES = (*_PASS, "key", "secret", "token", "auth", "credential")
 _NAMED = (
     rf"(?<![{LETTERS}])(?:\w{{1,32}}_)?"
     r"(?:pass(?:word|wd|phrase|wort)|pwd|kennwort|contraseña|senha|mot de passe)['\"]?"

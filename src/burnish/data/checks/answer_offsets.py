@@ -12,6 +12,7 @@ from burnish.data.tally import Tally
 
 _CONTEXTS = ("context", "passage", "paragraph")
 _ANSWERS = ("answers", "answer")
+_NAMES = frozenset(_ANSWERS)
 _TRUE = frozenset({"true", "1", "yes"})
 _SHOWN = 5
 
@@ -35,7 +36,9 @@ class AnswerOffsets:
         self._moves: list[str] = []
 
     def see(self, row: Seen) -> None:
-        cells = row.inputs | row.columns if row.columns else row.inputs  # type: ignore[operator]
+        if _NAMES.isdisjoint(row.columns) and _NAMES.isdisjoint(row.inputs):
+            return
+        cells = {**row.inputs, **row.columns}
         answers = next((cells[name] for name in _ANSWERS if name in cells), None)
         if answers is None:
             return
@@ -151,7 +154,7 @@ def nearest(context: str, text: str, start: int) -> int | None:
 
     Example:
         >>> nearest("a b a b", "b", 4), nearest("a b a b", "c", 4)
-        (3, None)
+        (2, None)
     """
     at = min(max(start, 0), len(context))
     before = context.rfind(text, 0, at + len(text))

@@ -11,6 +11,7 @@ from burnish.data.tally import Tally
 from burnish.records.dataset import Severity
 
 COLUMNS = ("messages", "conversations", "conversation", "dialogue_turns", "turns")
+_NAMES = frozenset(COLUMNS)
 # What the field's formats call the four speakers.
 _ROLES: Mapping[str, str] = {
     name: role
@@ -73,6 +74,8 @@ class ChatRoles:
         self._unknown: Counter[str] = Counter()
 
     def see(self, row: Seen) -> None:
+        if _NAMES.isdisjoint(row.columns) and _NAMES.isdisjoint(row.inputs):
+            return
         for name in COLUMNS:
             cell = row.columns.get(name)
             if cell is None:

@@ -89,7 +89,7 @@ def _is_usual(sign: str) -> bool:
     place = ord(sign)
     if place < 0x180 or 0x2010 <= place <= 0x206F or 0x20A0 <= place <= 0x20BF:
         return place >= 0xA0
-    if place < 0x250 or 0x2B0 <= place < 0x370:
+    if place < 0x370:
         return False
     return unicodedata.category(sign) in ("Lu", "Ll", "Lo", "So", "Po", "Mn", "Mc", "Sm", "Lm")
 

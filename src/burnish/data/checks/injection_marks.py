@@ -10,20 +10,20 @@ from burnish.data.tally import Tally
 
 _PHRASE = re.compile(
     r"(?:ignore|disregard|forget|override|bypass)\s+(?:(?:all|any|everything|the|of|your|my|these|those|previous|prior|above|earlier|"
-    r"preceding|foregoing|system|initial|original|current|last|it|instructions?)\s+){0,6}"
-    r"(?:above|before|previous|prior|instructions?|prompts?|rules|guidelines|directions|context|messages?|told|restrictions|safety)\b"
+    r"preceding|foregoing|system|initial|original|current|last|it|you|were|have|been|to|instructions?)\s+){0,6}"
+    r"(?:above|before|previous|prior|instructions?|prompts?|rules|guidelines|directions|context|told|restrictions|safety)\b"
     r"|(?:reveal|print|show|repeat|output|leak|tell me)\s+(?:me\s+)?(?:your|the)\s+(?:(?:full|initial|hidden|secret|entire|original)\s+)?"
     r"(?:system prompt|system message|hidden instructions|initial instructions|initial prompt)"
-    r"|you are now\s+(?:a|an|in|the|dan|free|no longer|going to act|my)\b"
+    r"|you are now\s+(?:a|an|in|the|dan|free|no longer|going to act)\b"
     r"|(?:pretend|act|behave)\s+(?:to be|as if|as though|as)\s+(?:you\s+)?(?:have no|are not bound|an? unrestricted|an? unfiltered|dan\b|an evil)"
-    r"|do anything now|developer mode (?:enabled|on)|jailbreak(?:ed)? mode|new instructions\s*:|"
+    r"|pretend (?:to|that you|you) have no\b|from now on,?\s+(?:you (?:will|must|are)|(?:only )?(?:answer|respond|reply))|do anything now|developer mode (?:enabled|on)|jailbreak(?:ed)? mode|new instructions\s*:|"
     r"(?:ignoriere|vergiss)\s+(?:alle\s+)?(?:vorherigen|bisherigen|obigen)\s+(?:anweisungen|instruktionen)"
     r"|ignor(?:ez|e)\s+(?:toutes\s+)?les\s+instructions\s+(?:précédentes|ci-dessus)"
     r"|ignora\s+(?:todas\s+)?las\s+instrucciones\s+(?:anteriores|previas)",
     re.IGNORECASE,
 )
 _NEEDLES = (
-    "ignor", "disregard", "forget", "overrid", "bypass", "prompt", "you are now", "pretend", "act as", "behave", "anything now",
+    "ignor", "disregard", "forget", "from now on", "overrid", "bypass", "prompt", "you are now", "pretend", "act as", "behave", "anything now",
     "developer mode", "jailbreak", "instruction", "vergiss", "system message",
 )  # fmt: skip
 # A line that plays another speaker. "user:" at the start of a whole text is a transcript; inside it is a trick as often.

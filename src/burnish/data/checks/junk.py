@@ -11,6 +11,8 @@ from burnish.data.tally import Tally
 _URL = re.compile(r"(?:(?:https?://|www\.)\S+\s*)+", re.IGNORECASE)
 _RUN = re.compile(r"(\S)\1{9,}|(\S{2,4})\2{5,}")
 _FEWEST_LETTERS = 2
+_FEW_SIGNS = 12  # different ones: a text that is mostly a run has hardly any others
+_LONGEST_MASH = 60
 # Keys that lie side by side: five and more of one row in a row spell no word of any language.
 _ROWS = (
     "qwertyuiop",
@@ -31,6 +33,7 @@ _STEPS = frozenset(
 ) - {"poiu", "rewq", "trew", "uiop", "tyui", "erty", "wert", "rtyu", "yuio"}
 _VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûåæøœãõąęıőű")
 _LONG_WORD = 9
+_LONG_SLIDE = 6
 _PLAIN = re.compile(r"[a-z]+")
 
 _CODES = {
@@ -50,11 +53,10 @@ class Junk:
         self._tallies = {code: Tally() for code in _CODES}
 
     def see(self, row: Seen) -> None:
-        texts = [text for text in row.inputs.values() if text]
-        if len(texts) == 1 or row.inputs:
-            found = _kind(texts[0] if len(texts) == 1 else " ".join(texts))
-            if found:
-                self._tallies[found].add(row.number, excerpt(row.text))
+        text = row.text
+        found = _kind(text)
+        if found is not None:
+            self._tallies[found].add(row.number, excerpt(text))
 
     def findings(self) -> Iterator[Finding]:
         for code, said in _CODES.items():
@@ -77,29 +79,31 @@ def _kind(text: str) -> str | None:
         >>> [_kind(text) for text in ("asdfgh jkl", "!!!!!!!!!!!!", "12-34", "https://a.example/b", "a", "Is it ok?")]
         ['junk-keys', 'junk-run', 'junk-digits', 'junk-url', 'junk-short', None]
     """
-    # most texts are longer than any of these and begin with a word
-    if len(text) > 40 and " " in text[:20]:
-        if _RUN.search(text) and _mostly_run(text):
-            return "junk-run"
-        return None
-    plain = text.strip()
-    if not plain:
-        return None
-    if _URL.fullmatch(plain):
-        return "junk-url"
-    if _mostly_run(plain):
+    # each kind's cheap sign first: nearly every text ends here, after about a microsecond
+    signs = len(set(text))
+    if signs <= _FEW_SIGNS and _mostly_run(text.strip()):
         return "junk-run"
-    letters = sum(map(str.isalpha, plain))
-    if not letters:
-        return "junk-digits" if any(map(str.isdigit, plain)) else _signs(plain)
-    if letters < _FEWEST_LETTERS and len(plain) < 3 and plain.isascii():
-        return "junk-short"
-    return "junk-keys" if _is_mash(plain) else None
+    if text.startswith(("http", "www.", "Http", "HTTP", " ")) and _URL.fullmatch(text.strip()):
+        return "junk-url"
+    plain = text.lower()
+    if plain == text.upper() and not any(map(str.isalpha, plain)):
+        return _signs(plain.strip())
+    if len(plain) > _LONGEST_MASH:
+        return None
+    plain = plain.strip()
+    if len(plain) < _FEWEST_LETTERS and plain.isascii():
+        return "junk-short" if plain else None
+    vowels = sum(map(plain.count, "aeiou"))
+    if (" " not in plain or vowels * 5 < len(plain)) and _is_mash(plain):
+        return "junk-keys"
+    return None
 
 
 def _signs(plain: str) -> str | None:
-    """Pictures say something; other signs alone do not."""
-    return "junk-short" if plain.isascii() else None
+    """Only digits, or only signs; pictures say something."""
+    if any(map(str.isdigit, plain)):
+        return "junk-digits"
+    return "junk-short" if plain and plain.isascii() else None
 
 
 def _mostly_run(text: str) -> bool:
@@ -109,13 +113,13 @@ def _mostly_run(text: str) -> bool:
 
 def _is_mash(text: str) -> bool:
     """Whether most letters stand in words that no keyboard row or vowel explains."""
-    plain = text.lower()
-    words = plain.split()
-    mashed = sum(len(word) for word in words if _is_mashed(word))
-    return mashed * 2 > len(plain)
+    mashed = sum(len(word) for word in text.split() if _is_mashed(word))
+    return mashed * 2 > len(text)
 
 
 def _is_mashed(word: str) -> bool:
+    if len(word) >= _LONG_SLIDE and any(word in row or word in row[::-1] for row in _ROWS):
+        return True
     if any(word[place : place + 4] in _STEPS for place in range(len(word) - 3)):
         return len(word) <= 6 or sum(word[p : p + 4] in _STEPS for p in range(len(word) - 3)) >= 2
     # a long plain word without any vowel

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from burnish.data.evidence import Finding, Scene, Seen
 from burnish.data.national import SCHEMES, national_ids
-from burnish.data.personal import KINDS, find
+from burnish.data.personal import KINDS, find, suspect
 from burnish.data.secrets import secrets
 from burnish.data.tally import Tally
 from burnish.records.task import Redaction
@@ -37,7 +37,7 @@ class Personal:
 
     def see(self, row: Seen) -> None:
         cells = [*row.inputs.values(), *row.columns.values(), *(row.label or ())]
-        if not find("\n".join(cells)):
+        if not suspect("\n".join(cells)):
             return
         for name, text in (
             *row.inputs.items(),
