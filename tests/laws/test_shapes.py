@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.data.read import read_rows, sniff
-from burnish.data.rows import Row
+from burnish.data.rows import Asked, Row
 from burnish.data.shape import SHAPES, recognise, title_of
 from burnish.errors import BurnishError
 from burnish.records.dataset import Rejection
@@ -92,7 +92,7 @@ HELD: Mapping[str, Callable[[dict], int]] = {
 
 
 def read(path: Path, *, shape: str | None = None) -> list[Row | Rejection]:
-    return list(read_rows(path, facts=sniff(path, shape=shape)))
+    return list(read_rows(path, facts=sniff(path, asked=Asked(shape=shape))))
 
 
 def lines(path: Path, objects: list[dict]) -> Path:
@@ -166,9 +166,9 @@ def test_what_does_not_fit_is_rejected_by_its_place(tmp_path: Path, name: str) -
 def test_the_shape_can_be_said(tmp_path: Path) -> None:
     path = lines(tmp_path / "t.jsonl", [{"messages": [{"role": "user", "content": "a"}], "y": 1}])
     assert sniff(path).shape == "chat"
-    assert sniff(path, shape="plain").columns == ("messages", "y")
+    assert sniff(path, asked=Asked(shape="plain")).columns == ("messages", "y")
     with pytest.raises(BurnishError) as caught:
-        sniff(path, shape="prodigy")
+        sniff(path, asked=Asked(shape="prodigy"))
     assert caught.value.code == "shape-mismatch"
 
 

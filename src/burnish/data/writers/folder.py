@@ -37,7 +37,9 @@ def write(sheet: Sheet, to: Path) -> None:
             place = staging / line.split / label
             place.mkdir(parents=True, exist_ok=True)
             text = next(iter(line.inputs.values()))
-            (place / f"{number:0{digits}}.txt").write_bytes(text.encode())
+            # a mark of byte order is taken for one when the file is read: a text's own needs another before it
+            mark = "\ufeff" if text.startswith("\ufeff") else ""
+            (place / f"{number:0{digits}}.txt").write_bytes((mark + text).encode())
 
 
 def left_out(sheet: Sheet) -> tuple[str, ...]:
