@@ -16,6 +16,10 @@ from burnish.data.checks.exact_duplicates import ExactDuplicates
 from burnish.data.checks.label_spellings import LabelSpellings
 from burnish.data.checks.leakage import Leakage
 from burnish.data.checks.lengths import Lengths
+from burnish.data.checks.mislabels import Mislabels
+from burnish.data.checks.near_duplicates import NearDuplicates, every_near_duplicate
+from burnish.data.checks.outliers import Outliers
+from burnish.data.checks.semantic_duplicates import SemanticDuplicates
 from burnish.data.evidence import Finding, Inspector, Scene, Seen, TokenLengths, seen
 from burnish.records.dataset import Issue, Rejection
 from burnish.records.example import Example, Split
@@ -31,8 +35,15 @@ CHECKS: Mapping[str, Callable[[Scene], Inspector]] = {
     "empties": Empties,
     "exact-duplicates": ExactDuplicates,
     "lengths": Lengths,
+    "near-duplicates": NearDuplicates,
 }
-ASKED: Mapping[str, Callable[[Scene], Inspector]] = {}
+ASKED: Mapping[str, Callable[[Scene], Inspector]] = {
+    "mislabels": Mislabels,
+    "outliers": Outliers,
+    "semantic-duplicates": SemanticDuplicates,
+    # without its limit of rows
+    "near-duplicates": every_near_duplicate,
+}
 _ORDER = ("error", "warning", "note")
 
 
@@ -43,10 +54,8 @@ def inspect(
 
     Memory does not grow with the rows, but for checks that are `asked`.
     """
-    inspectors = [
-        *(begin(scene) for begin in CHECKS.values()),
-        *(ASKED[name](scene) for name in asked),
-    ]
+    chosen = {**CHECKS, **{name: ASKED[name] for name in asked}}
+    inspectors = [begin(scene) for begin in chosen.values()]
     for record in records:
         if isinstance(record, Rejection):
             scene.reject(record)

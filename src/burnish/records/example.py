@@ -16,13 +16,16 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 class Source(Record):
     """May this row enter an honest test? `where` is "tickets.csv:812" (physical line) or "prediction:9f2c".
 
-    Rows `chosen` because a model was unsure ("uncertain", "disputed") may only enter train.
+    Rows `chosen` because a model was unsure ("uncertain", "disputed") may only enter train. `edits` are the ids of
+    the edits that made the row what it is, `was` the input_id it had before one redacted its text.
     """
 
     where: str
     by: str = "importer"
     chosen: Literal["all", "random", "uncertain", "disputed"] = "all"
     at: str | None = None
+    edits: tuple[str, ...] = ()
+    was: str | None = None
 
 
 class Example(Record):
