@@ -14,7 +14,7 @@ from burnish.cli import say
 from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
-from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail, nearest
+from burnish.errors import fail, nearest
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, list its versions.")
 
@@ -35,58 +35,35 @@ def check(
         list[str] | None,
         typer.Option("--with", help="A slow check to run too, by name; may be given again."),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="What judges labels: head (quick, the default), or full or lora: tuned."),
+    ] = None,
+    pii: Annotated[
+        bool, typer.Option("--pii", help="Only personal data; with --fix it is redacted.")
+    ] = False,
+    fix: Annotated[
+        str | None,
+        typer.Option(help="Show what the mend of this finding would change.", metavar="CODE"),
+    ] = None,
+    relabel: Annotated[
+        bool, typer.Option("--relabel", help="With --fix: take the likelier label, drop nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --fix: make it so, as a new dataset version.")
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> int:
-    """Everything the checks find, with rows and what to do. Changes nothing. Exit code 1: an error was found."""
-    from burnish import lifecycle
+    """Everything the checks find, with rows and what to do. Changes nothing without --fix and --yes. Exit code 1: an error was found."""
+    from burnish.cli.check import Wanted, fix_rows, look, show_findings
 
-    wanted = _asked(asked or ())
-    if files:
-        checked = lifecycle.check_files(files, asked=wanted)
-    else:
-        opened = lifecycle.open_project(project)
-        edge = terminal_edge(quiet=True)
-        recipe = recipe_of(
-            project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
-        )  # fmt: skip
-        counter = lifecycle.token_counter(opened, recipe, edge, cached=True)
-        checked = lifecycle.check_data(opened, counter=counter, asked=wanted)
-    issues = tuple(issue for issue in checked.issues if code is None or issue.code == code)
-    worst = EXIT_PROBLEM if any(issue.severity == "error" for issue in issues) else EXIT_DONE
-    rows = len(checked.scene)
-    every = {one.issue: one.numbers for one in checked.findings} if code else {}
-    if as_json:
-        found = [issue.model_dump(mode="json") for issue in issues]
-        for one, issue in zip(found, issues, strict=True):
-            if issue in every:
-                one["rows"] = [checked.scene.place(number) for number in every[issue]]
-        rejected = {reason: one.count for reason, one in checked.scene.rejections.items()}
-        say.as_json(
-            {
-                "rows_in": rows + checked.rejected,
-                "readable": rows,
-                "rejected": rejected,
-                "issues": found,
-            }
-        )
-        return worst
-    say.result(f"{rows + checked.rejected} rows in: {rows} readable, {checked.rejected} rejected")
-    for issue in issues:
-        say.result(f"{issue.severity}: {issue.code}: {issue.what}")
-        if issue in every:
-            for number in every[issue]:
-                say.result(f"    {checked.scene.place(number)}")
-        elif issue.rows:
-            shown = issue.rows if code else issue.rows[:3]
-            more = f" and {issue.count - len(shown)} more" if issue.count > len(shown) else ""
-            say.result(f"    rows: {', '.join(shown)}{more}")
-        if issue.fix:
-            say.result(f"    fix: {issue.fix}")
-    say.result(
-        "next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is"
-    )
-    return worst
+    if pii and code is None:
+        code = "personal"
+    wanted = Wanted(tuple(files or ()), _asked(asked or ()), method, project, as_json)
+    if fix is not None:
+        return fix_rows(wanted, fix, relabel=relabel, yes=yes)
+    return show_findings(look(wanted), code, as_json=as_json)
 
 
 def _asked(names: Sequence[str]) -> tuple[str, ...]:

@@ -98,9 +98,7 @@ def alike_pairs(texts: Sequence[str], *, parts: IntArray | None = None) -> IntAr
     bands = BANDS if len(texts) <= MANY else BANDS_OF_MANY
     sketches = sketch(texts, bands)
     part_R = np.zeros(len(texts), dtype=np.int64) if parts is None else np.asarray(parts)
-    found = [
-        pairs for band in range(bands.bands) for pairs in _band(texts, sketches, band, part_R)
-    ]
+    found = [pairs for band in range(bands.bands) for pairs in _band(texts, sketches, band, part_R)]
     pairs_P2 = np.concatenate([np.empty((0, 2), dtype=np.int64), *found])
     return np.unique(np.sort(pairs_P2, axis=1), axis=0)
 
@@ -145,7 +143,8 @@ def _large(
     if len(present) > 1:
         # the last part first: rows of train are to meet those of test
         rounds.append(group[np.argsort(-part_R[group], kind="stable")])
-    for left in rounds:
+    for members in rounds:
+        left = members
         for _ in range(_LEADERS):
             if len(left) < 2:
                 break

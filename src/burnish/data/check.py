@@ -107,7 +107,18 @@ _TOLD = frozenset({"label-unknown", "empty-text", "empty-label"})
 def _other_rejections(scene: Scene) -> Iterable[Finding]:
     """One for each further reason why rows were rejected, so that none goes unsaid."""
     for reason, found in scene.rejections.items():
-        if reason not in _TOLD:
+        if reason == "edited":
+            yield Finding(
+                Issue(
+                    code=reason,
+                    severity="note",
+                    what=f"{found.count} rows are left out by edits",
+                    count=found.count,
+                    rows=tuple(one.where for one in found.first),
+                    fix="burnish data edits lists them, burnish data undo takes one back",
+                )
+            )
+        elif reason not in _TOLD:
             detail = f" ({found.first[0].detail})" if found.first[0].detail else ""
             yield Finding(
                 Issue(

@@ -8,6 +8,8 @@ import numpy as np
 
 from burnish.records.encoding import FloatArray, IntArray
 
+_LAST_BITS = 1e-9
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Doubts:
@@ -48,7 +50,9 @@ def doubts(probabilities_RL: FloatArray, labels_R: IntArray) -> Doubts:
     thresholds_L = np.full(n_labels, np.inf)
     for label in np.unique(labels_R):
         thresholds_L[label] = probabilities_RL[labels_R == label, label].mean()
-    confident_RL = np.where(probabilities_RL >= thresholds_L, probabilities_RL, -1.0)
+    # equal numbers have a mean that differs from them in the last bit
+    sure_RL = probabilities_RL >= thresholds_L - _LAST_BITS
+    confident_RL = np.where(sure_RL, probabilities_RL, -1.0)
     likelier_R = confident_RL.argmax(axis=1)
     off = (confident_RL.max(axis=1) >= 0) & (likelier_R != labels_R)
     rows = np.flatnonzero(off)

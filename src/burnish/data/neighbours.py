@@ -16,7 +16,7 @@ def nearest(vectors_RH: np.ndarray, count: int, *, among: IntArray | None = None
     others, the missing cosines are nan.
 
     Example:
-        >>> nearest(np.array([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]), 1).ravel().tolist()
+        >>> nearest(np.array([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]), 1).ravel().round(3).tolist()
         [1.0, 0.6, 1.0]
     """
     vectors = np.asarray(vectors_RH, dtype=np.float32)

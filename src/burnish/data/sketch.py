@@ -31,8 +31,8 @@ class Bands:
         """The probability that two texts of that similarity are compared.
 
         Example:
-            >>> round(Bands(25, 5).found(0.8), 4), round(Bands(25, 5).found(0.2), 4)
-            (0.9999, 0.008)
+            >>> round(Bands(25, 5).found(0.65), 2), round(Bands(25, 5).found(0.2), 3)
+            (0.95, 0.008)
         """
         return 1.0 - (1.0 - similarity**self.rows) ** self.bands
 

@@ -13,7 +13,7 @@ from burnish.data.read import FileFacts, read_rows, sniff
 from burnish.data.rows import Row
 from burnish.errors import Problem
 from burnish.records.dataset import Issue, Rejection
-from burnish.records.example import Example, input_id
+from burnish.records.example import Example, Split, input_id
 from burnish.records.label import Label
 from burnish.records.task import Task
 from burnish.tasks import columns
@@ -21,15 +21,24 @@ from burnish.tasks import columns
 _LOOKED_AT_ROWS = 200
 # a column whose cells have this many words is meant to be read; labels, names and numbers have fewer
 _TEXT_WORDS = 3.0
+Edited = Callable[[Example], Example | Rejection]
+
+
+def _unedited(example: Example) -> Example:
+    return example
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Files that can be read again and again. `task` is None where only the text is known."""
+    """Files that can be read again and again. `task` is None where only the text is known.
+
+    `examples` gives the same rows in the same order as examples; without a task there are none.
+    """
 
     task: Task | None
     facts: tuple[FileFacts, ...]
     records: Callable[[], Iterator[Seen | Rejection]]
+    examples: Callable[[], Iterator[Example]] = lambda: iter(())
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -47,14 +56,35 @@ class Reading:
                 found[record.number] = record
         return found
 
+    def recall_examples(self, numbers: Sequence[int]) -> dict[int, Example]:
+        """The same rows as examples."""
+        wanted = set(numbers)
+        every = enumerate(self.examples())
+        return {number: example for number, example in every if number in wanted}
 
-def task_reading(task: Task, root: Path) -> Reading:
-    """The task's files, relative to `root`.
+
+def task_reading(task: Task, root: Path, *, edited: Edited = _unedited) -> Reading:
+    """The task's files, relative to `root`, each row as `edited` leaves it.
 
     Raises: task-no-data, and the codes of sniff and check_columns, for all files at once.
     """
     files = look(task, root)
-    return Reading(task, tuple(file.facts for file in files), lambda: _examples(task, files))
+
+    def records() -> Iterator[Seen | Rejection]:
+        number = 0
+        for split, found in _examples(task, files, edited):
+            if isinstance(found, Example):
+                yield seen(number, split, found)
+                number += 1
+            else:
+                yield found
+
+    def examples() -> Iterator[Example]:
+        for _, found in _examples(task, files, edited):
+            if isinstance(found, Example):
+                yield found
+
+    return Reading(task, tuple(file.facts for file in files), records, examples)
 
 
 def text_reading(paths: Sequence[Path]) -> Reading:
@@ -80,17 +110,14 @@ def text_reading(paths: Sequence[Path]) -> Reading:
     return Reading(None, tuple(facts), records)
 
 
-def _examples(task: Task, files: Sequence[ExampleFile]) -> Iterator[Seen | Rejection]:
+def _examples(
+    task: Task, files: Sequence[ExampleFile], edited: Edited
+) -> Iterator[tuple[Split, Example | Rejection]]:
     labels: dict[str, Label | Problem] = {}
-    number = 0
     for file in files:
         for record in read_rows(file.path, name=file.name, facts=file.facts):
             found = to_example(task, record, labels=labels) if isinstance(record, Row) else record
-            if isinstance(found, Example):
-                yield seen(number, file.split, found)
-                number += 1
-            else:
-                yield found
+            yield file.split, edited(found) if isinstance(found, Example) else found
 
 
 def _plain(number: int, row: Row, *, inputs: Sequence[str]) -> Seen:

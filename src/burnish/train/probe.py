@@ -59,7 +59,9 @@ def probe_head(
         last.bias.copy_(bias_L * _SOFTENED)
 
 
-def linear_probe(inputs_RD: Tensor, targets_RL: Tensor, *, objective: Objective) -> tuple[Tensor, Tensor]:
+def linear_probe(
+    inputs_RD: Tensor, targets_RL: Tensor, *, objective: Objective
+) -> tuple[Tensor, Tensor]:
     """Regularised regression on standardised inputs, the standardisation folded into the answer."""
     targets_RL = targets_RL.to(inputs_RD.device)
     mean_D = inputs_RD.mean(0)
