@@ -44,7 +44,9 @@ def main() -> None:
         measure(asked.here, asked.rows)
         return
     print(f"{asked.rows} texts", flush=True)
-    print("| search | CPU s | s | peak memory over the texts, MB | pairs | planted found | precision |")
+    print(
+        "| search | CPU s | s | peak memory over the texts, MB | pairs | planted found | precision |"
+    )
     print("|---|---|---|---|---|---|---|", flush=True)
     for name in asked.only or SEARCHERS:
         command = [sys.executable, __file__, "--rows", str(asked.rows), "--here", name]
@@ -109,8 +111,9 @@ def datasketch(texts: list[str], kind: str) -> set[tuple[int, int]]:
 
     def shingles(text: str) -> list[bytes]:
         words = plain(text)
-        some = triples(words) if kind != "words" else set(words.split())
-        return [one.encode() for one in some]
+        if kind == "words":
+            return [word.encode() for word in set(words.split())]
+        return ["".join(three).encode() for three in triples(words)]
 
     lsh = MinHashLSH(threshold=0.65 if kind == "verified" else 0.8, num_perm=128)
     pairs: set[tuple[int, int]] = set()

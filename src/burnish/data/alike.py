@@ -11,11 +11,11 @@ with Apple Pay", "with Google Pay"), and words behind a sentence narrow it ("can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from burnish.data.sketch import Bands, Sketches, plain, sketch, triples
+from burnish.data.sketch import Bands, Sketches, Texts, plain, sketch, triples
 from burnish.records.encoding import IntArray
 
 SHARED = 0.8
@@ -27,13 +27,13 @@ BANDS = Bands(25, 5)
 # of millions of texts a thousandth of all pairs is too much; 0.65 is found with 64%, 0.8 with 99.7%
 BANDS_OF_MANY = Bands(32, 8)
 MANY = 200_000
-# estimates below it are not looked at closely: three standard errors under what may count
-_ESTIMATE = 0.45
+# estimates below it are not looked at closely: 2.5 standard errors under what may count
+_ESTIMATE = 0.5
 _ALL_PAIRS = 64
 _LEADERS = 32
 _TOGETHER = 200_000
 
-Alike = Callable[[int, int], bool]
+Triples = set[tuple[str, str, str]]
 
 
 def alike(one: str, other: str) -> bool:
@@ -47,7 +47,10 @@ def alike(one: str, other: str) -> bool:
     """
     if one == other:
         return True
-    first, second = triples(one), triples(other)
+    return _alike(one, other, triples(one), triples(other))
+
+
+def _alike(one: str, other: str, first: Triples, second: Triples) -> bool:
     shared = len(first & second)
     either = len(first) + len(second) - shared
     if shared >= SHARED * either:
@@ -82,7 +85,7 @@ def one_slip(one: str, other: str) -> bool:
     return same and not any(letter.isdigit() for letter in changed)
 
 
-def alike_pairs(texts: Sequence[str], *, parts: IntArray | None = None) -> IntArray:
+def alike_pairs(texts: Texts, *, parts: IntArray | None = None) -> IntArray:
     """Pairs (P, 2) of numbers of plain, non-empty texts that are alike, the lower first, sorted.
 
     Every pair given is verified, none is missed but by the probability of `Bands.found`. Of more than 64
@@ -103,9 +106,7 @@ def alike_pairs(texts: Sequence[str], *, parts: IntArray | None = None) -> IntAr
     return np.unique(np.sort(pairs_P2, axis=1), axis=0)
 
 
-def _band(
-    texts: Sequence[str], sketches: Sketches, band: int, part_R: IntArray
-) -> Iterator[IntArray]:
+def _band(texts: Texts, sketches: Sketches, band: int, part_R: IntArray) -> Iterator[IntArray]:
     """Verified pairs among texts with equal keys in this band and in none before it."""
     keys = sketches.keys_BR[band]
     order = np.argsort(keys, kind="stable")
@@ -134,7 +135,7 @@ def _band(
 
 
 def _large(
-    texts: Sequence[str], sketches: Sketches, band: int, group: IntArray, part_R: IntArray
+    texts: Texts, sketches: Sketches, band: int, group: IntArray, part_R: IntArray
 ) -> Iterator[IntArray]:
     """Each of many texts with equal keys beside the first that it is alike to, per part and over all parts."""
     group = np.sort(group)
@@ -168,8 +169,17 @@ def _promising(sketches: Sketches, band: int, pairs: IntArray) -> np.ndarray:
     return kept
 
 
-def _verified(texts: Sequence[str], pairs: IntArray) -> IntArray:
-    kept = [alike(texts[one], texts[other]) for one, other in pairs.tolist()]
+def _verified(texts: Texts, pairs: IntArray) -> IntArray:
+    kept: list[bool] = []
+    before, first = -1, ""
+    known: Triples = set()
+    # pairs come ordered by their first text, or nearly so
+    for one, other in pairs.tolist():
+        if one != before:
+            before, first = one, texts[one]
+            known = triples(first)
+        second = texts[other]
+        kept.append(_alike(first, second, known, triples(second)))
     return pairs[np.array(kept, dtype=bool)]
 
 

@@ -105,7 +105,8 @@ def plan_fix(
         )
     mends = {one.mend for one in mended}
     if "redact" in mends:
-        kinds = tuple(sorted({_kind(one.issue.code) for one in mended}))
+        asked = {_kind(one.issue.code) for one in mended}
+        kinds: tuple[Redaction, ...] = tuple(kind for kind in KINDS if kind in asked)
         return Fix(code, "redact", _redactions(mended, kinds, examples), kinds)
     if relabel or "relabel" in mends:
         return Fix(code, "relabel", _relabels(mended, examples))

@@ -46,7 +46,7 @@ def folds_of(
     for row in range(len(texts)):
         together[root(row)].append(row)
     units = list(together.values())
-    order = np.random.default_rng(seed).permutation(len(units)).tolist()
+    order = list(map(int, np.random.default_rng(seed).permutation(len(units))))
     order.sort(key=lambda unit: -len(units[unit]))
     held: dict[str, list[int]] = defaultdict(lambda: [0] * count)
     sizes = [0] * count
@@ -57,9 +57,9 @@ def folds_of(
         fold = min(
             range(count), key=lambda f: (sum(held[label][f] for label in wanted), sizes[f], f)
         )
-        for row, label in zip(rows, wanted, strict=True):
+        for row in rows:
             folds[row] = fold
-            held[label][fold] += 1
+            held[labels[row]][fold] += 1
         sizes[fold] += len(rows)
     # the first row's fold is 0, the next new one's 1: the numbers mean nothing, and look the same every time
     names: dict[int, int] = {}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,14 @@ MOST_CHARACTERS = 5000  # of a longer text its beginning decides
 _TOGETHER = 2000  # texts hashed at once: their triples fit the processor's cache
 _ESTIMATES = 64  # a similarity of 0.7 is estimated to within 0.06
 _SPACE = 32
+
+
+class Texts(Protocol):
+    """Texts by number, in memory or not."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +65,21 @@ def plain(text: str) -> str:
     return " ".join(_WORD.findall(beginning.casefold())) or " ".join(beginning.split())
 
 
-def triples(text: str) -> frozenset[str]:
+def triples(text: str) -> set[tuple[str, str, str]]:
     """Three letters in a row of each word of a plain text, word ends included; word order leaves no trace.
 
     Example:
-        >>> sorted(triples("a cat"))
+        >>> sorted("".join(three) for three in triples("a cat"))
         [' a ', ' ca', 'at ', 'cat']
     """
-    return frozenset(
-        word[start : start + 3]
-        for word in (f" {word} " for word in text.split(" "))
-        for start in range(len(word) - 2)
-    )
+    found: set[tuple[str, str, str]] = set()
+    for word in text.split(" "):
+        ended = f" {word} "
+        found.update(zip(ended, ended[1:], ended[2:], strict=False))
+    return found
 
 
-def sketch(texts: Sequence[str], bands: Bands, *, seed: int = 1) -> Sketches:
+def sketch(texts: Texts, bands: Bands, *, seed: int = 1) -> Sketches:
     """Sketches of plain texts, none of them empty.
 
     Source: Broder, "On the resemblance and containment of documents", 1997; the bands: Leskovec, Rajaraman and
@@ -99,7 +108,7 @@ def sketch(texts: Sequence[str], bands: Bands, *, seed: int = 1) -> Sketches:
     return Sketches(keys_BR, minima_RE)
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _chunks(texts: Texts) -> Iterator[tuple[int, list[str]]]:
     every = iter(range(len(texts)))
     while some := list(islice(every, _TOGETHER)):
         yield some[0], [texts[number] for number in some]

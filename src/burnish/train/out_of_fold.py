@@ -96,7 +96,7 @@ def tuned_probabilities(
             precision=tuning.recipe.precision,
         )
         held = np.flatnonzero(folds_R == fold)
-        logits_RL = fitted.logits(fitted.encode([labelled.texts[row] for row in held]))
+        logits_RL = fitted.logits(fitted.encode([labelled.texts[row] for row in map(int, held)]))
         found[held] = torch.softmax(torch.from_numpy(logits_RL), dim=1).numpy()
     return found
 
@@ -108,8 +108,8 @@ def _accuracy_on(targets_RL: FloatArray) -> Callable[[FloatArray], float]:
 
 def _part(labelled: LabelledTexts, rows: IntArray) -> LabelledTexts:
     return LabelledTexts(
-        texts=[labelled.texts[row] for row in rows],
+        texts=[labelled.texts[row] for row in map(int, rows)],
         targets_RL=labelled.targets_RL[rows],
         weights_R=labelled.weights_R[rows],
-        places=[labelled.places[row] for row in rows],
+        places=[labelled.places[row] for row in map(int, rows)],
     )

@@ -18,7 +18,7 @@ from burnish.records.encoding import IntArray
 from burnish.records.example import SPLITS, Split
 
 CODES = ("near-duplicates", "near-leakage", "near-conflict")
-# benchmarks/dedup.py: about the time of a cup of tea; more is done when asked for
+# about 15 s of one core (benchmarks/dedup.py); more is done when asked for
 MOST_ROWS = 200_000
 
 
