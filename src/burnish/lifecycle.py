@@ -35,6 +35,8 @@ from burnish.tasks.load import load_task
 
 if TYPE_CHECKING:
     from burnish.data.export import Exported
+    from burnish.data.fix import Fix
+    from burnish.decide.judges import Judges
     from burnish.decide.prove import Proof
     from burnish.models.source import BaseModel
     from burnish.store.ledger import Ledger
@@ -128,6 +130,15 @@ class Checked:
         return sum(one.count for one in self.scene.rejections.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The dataset before and after a fix, and the edits that made the difference."""
+
+    before: Dataset
+    after: Dataset
+    edits: tuple[Edit, ...]
+
+
 def open_project(root: Path) -> Project:
     """The task of a folder, every problem of its task.toml told at once.
 
@@ -142,9 +153,10 @@ def check_data(
     *,
     counter: TokenCounter | None = None,
     asked: Sequence[str] = (),
+    judges: Judges | None = None,
 ) -> Checked:
     """What is wrong with the rows as edits leave them, lengths included when tokens can be counted; one pass, in
-    constant memory but for the checks `asked` for. Changes nothing.
+    constant memory but for the checks `asked` for, which may need `judges`. Changes nothing.
     """
     from burnish.data.edits import editor, edits_of
     from burnish.data.reuse import reuse_issues
@@ -159,6 +171,8 @@ def check_data(
         recall=reading.recall,
         token_lengths=counter.lengths if counter else None,
         limit_tokens=counter.limit_tokens if counter else None,
+        vectors=judges.vectors if judges else None,
+        out_of_fold=judges.out_of_fold if judges else None,
     )
     changes = Changes(project.task)
     found = inspect(scene, reading.records(changes), asked=asked)
@@ -167,13 +181,15 @@ def check_data(
     return Checked(scene, reading, found, told)
 
 
-def check_files(paths: Sequence[Path], *, asked: Sequence[str] = ()) -> Checked:
+def check_files(
+    paths: Sequence[Path], *, asked: Sequence[str] = (), judges: Judges | None = None
+) -> Checked:
     """What is wrong with files that have no task yet: everything that shows without knowing the labels.
 
     Raises: the codes of sniff, and those of the checks asked for.
     """
     reading = text_reading(paths)
-    scene = Scene(None, recall=reading.recall)
+    scene = Scene(None, recall=reading.recall, vectors=judges.vectors if judges else None)
     return Checked(scene, reading, inspect(scene, reading.records(None), asked=asked))
 
 
@@ -223,6 +239,46 @@ def _spare_own_files(project: Project, to: Path) -> None:
             expected="a new name",
             fix="choose another name",
         )
+
+
+def judges(
+    task: Task | None, recipe: Recipe, edge: Edge, *, stop: Callable[[], int | None], tuned: bool
+) -> Judges:
+    """The models that checks on request ask: a head on the recipe's frozen base, or `tuned` models."""
+    from burnish.decide.judges import judges_of
+    from burnish.train.fit import Surroundings
+
+    around = Surroundings(edge.now, edge.announce, edge.on_step, stop, float("inf"))
+    return judges_of(
+        task, recipe, around=around, cache=edge.cache, offline=edge.offline, tuned=tuned
+    )
+
+
+def plan_fix(project: Project, checked: Checked, code: str, *, relabel: bool = False) -> Fix:
+    """What the mend of a finding would do, row by row. Changes nothing.
+
+    Raises: fix-unknown, not-mendable.
+    """
+    from burnish.data.fix import plan_fix as plan
+
+    examples = checked.reading.recall_examples
+    return plan(checked.findings, code, examples=examples, relabel=relabel)
+
+
+def make_fix(project: Project, fix: Fix, recipe: Recipe, edge: Edge) -> Fixed:
+    """Write the fix down and make the next dataset version; no file of rows is changed.
+
+    Raises: the codes of prepare.
+    """
+    from burnish.data.edits import record_edits
+    from burnish.store.ledger import open_ledger
+
+    before = prepare(project, edge, recipe=recipe).dataset
+    at = edge.now()
+    with open_ledger(project.workspace.ledger_path) as ledger:
+        edits = fix.edits(by=edge.by, at=at)
+        made = record_edits(ledger, edits, task_name=project.task.name, at=at)
+    return Fixed(before, prepare(project, edge, recipe=recipe).dataset, made)
 
 
 def token_counter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from burnish.data.check import ASKED, CHECKS, check, rows_of
 from burnish.data.evidence import Finding, Scene
 from burnish.records.dataset import Rejection
+from burnish.records.encoding import FloatArray, IntArray
 from burnish.records.example import Example, Split
 from burnish.records.task import LabelSpec, Task
 from support_task import make_example
@@ -69,7 +71,20 @@ def look(
     return list(inspector.findings())
 
 
-@pytest.mark.parametrize("name", CHECKS)
+def vectors(texts: Sequence[str]) -> FloatArray:
+    """Unit vectors by the letters of a text."""
+    counts = np.array([[text.count(letter) + 0.1 for letter in "abciw? "] for text in texts])
+    return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def out_of_fold(texts: Sequence[str], labels: Sequence[str], folds: IntArray) -> FloatArray:
+    """Probabilities by the length of a text."""
+    assert len(texts) == len(labels) == len(folds)
+    logits = np.array([[len(text) * (n + 1) % 7 for n in range(len(NAMES))] for text in texts])
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", {**CHECKS, **ASKED})
 @SAMPLES
 @given(examples=splits(), rejected=rejections)
 def test_a_check_is_pure_and_bounded(
@@ -79,9 +94,15 @@ def test_a_check_is_pure_and_bounded(
         return [len(i["text"].split()) for i in inputs]  # type: ignore[attr-defined]
 
     before = ({k: list(v) for k, v in examples.items()}, list(rejected))
-    found = look(name, examples, rejected, token_lengths=words, limit_tokens=2)
+    given_to = {
+        "token_lengths": words,
+        "limit_tokens": 2,
+        "vectors": vectors,
+        "out_of_fold": out_of_fold,
+    }
+    found = look(name, examples, rejected, **given_to)
     issues = [one.issue for one in found]
-    again = look(name, examples, rejected, token_lengths=words, limit_tokens=2)
+    again = look(name, examples, rejected, **given_to)
     assert issues == [one.issue for one in again]
     assert before == ({k: list(v) for k, v in examples.items()}, list(rejected))
     rows = rows_of(examples)

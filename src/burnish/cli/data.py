@@ -15,7 +15,7 @@ from burnish.cli.circle import recipe_of
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
 from burnish.cli.suggest import show_suggestion
-from burnish.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USAGE, fail, nearest
+from burnish.errors import EXIT_DONE, EXIT_USAGE, fail, nearest
 from burnish.records.example import SPLITS, Split
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, compare its versions.")
@@ -47,74 +47,41 @@ def check(
     write: Annotated[
         bool, typer.Option("--write", help="With --suggest: add it to task.toml.")
     ] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(help="What judges labels: head (quick, the default), or full or lora: tuned."),
+    ] = None,
+    pii: Annotated[
+        bool, typer.Option("--pii", help="Only personal data; with --fix it is redacted.")
+    ] = False,
+    fix: Annotated[
+        str | None,
+        typer.Option(help="Show what the mend of this finding would change.", metavar="CODE"),
+    ] = None,
+    relabel: Annotated[
+        bool, typer.Option("--relabel", help="With --fix: take the likelier label, drop nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --fix: make it so, as a new dataset version.")
+    ] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> int:
-    """Everything the checks find, with rows and what to do. Changes nothing. Exit code 1: an error was found."""
+    """Everything the checks find, with rows and what to do. Changes nothing without --fix and --yes. Exit code 1: an error was found."""
     from burnish import lifecycle
-    from burnish.data.shape import title_of
+    from burnish.cli.check import Wanted, fix_rows, look, show_findings
 
     if write and not suggest:
         raise typer.BadParameter("goes with --suggest", param_hint="--write")
     if suggest:
         show_suggestion(lifecycle.open_project(project), write=write, as_json=as_json)
         return EXIT_DONE
-    wanted = _asked(asked or ())
-    if files:
-        checked = lifecycle.check_files(files, asked=wanted)
-    else:
-        opened = lifecycle.open_project(project)
-        edge = terminal_edge(quiet=True)
-        recipe = recipe_of(
-            project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
-        )  # fmt: skip
-        counter = lifecycle.token_counter(opened, recipe, edge, cached=True)
-        checked = lifecycle.check_data(opened, counter=counter, asked=wanted)
-    issues = tuple(issue for issue in checked.issues if code is None or issue.code == code)
-    worst = EXIT_PROBLEM if any(issue.severity == "error" for issue in issues) else EXIT_DONE
-    rows = len(checked.scene)
-    every = {one.issue: one.numbers for one in checked.findings} if code else {}
-    if as_json:
-        found = [issue.model_dump(mode="json") for issue in issues]
-        for one, issue in zip(found, issues, strict=True):
-            if issue in every:
-                one["rows"] = [checked.scene.place(number) for number in every[issue]]
-        rejected = {reason: one.count for reason, one in checked.scene.rejections.items()}
-        say.as_json(
-            {
-                "rows_in": rows + checked.rejected,
-                "readable": rows,
-                "files": [
-                    {"name": name, "encoding": facts.encoding, "shape": facts.shape}
-                    for name, facts in zip(
-                        checked.reading.names, checked.reading.facts, strict=True
-                    )
-                ],
-                "rejected": rejected,
-                "issues": found,
-            }
-        )
-        return worst
-    say.result(f"{rows + checked.rejected} rows in: {rows} readable, {checked.rejected} rejected")
-    for name, facts in zip(checked.reading.names, checked.reading.facts, strict=True):
-        if title := title_of(facts.shape):
-            say.result(f"{name}: {title}")
-    for issue in issues:
-        say.result(f"{issue.severity}: {issue.code}: {issue.what}")
-        if issue in every:
-            for number in every[issue]:
-                say.result(f"    {checked.scene.place(number)}")
-        elif issue.rows:
-            shown = issue.rows if code else issue.rows[:3]
-            more = f" and {issue.count - len(shown)} more" if issue.count > len(shown) else ""
-            say.result(f"    rows: {', '.join(shown)}{more}")
-        if issue.fix:
-            lines = issue.fix.replace("\n", "\n         ")
-            say.result(f"    fix: {lines}")
-    say.result(
-        "next: burnish run" if worst == EXIT_DONE else "next: mend the errors, or run as it is"
-    )
-    return worst
+    if pii and code is None:
+        code = "personal"
+    wanted = Wanted(tuple(files or ()), _asked(asked or ()), method, project, as_json)
+    if fix is not None:
+        return fix_rows(wanted, fix, relabel=relabel, yes=yes)
+    return show_findings(look(wanted), code, as_json=as_json)
 
 
 def _asked(names: Sequence[str]) -> tuple[str, ...]:

@@ -23,7 +23,11 @@ from burnish.data.checks.label_spellings import LabelSpellings
 from burnish.data.checks.language_mix import LanguageMix
 from burnish.data.checks.leakage import Leakage
 from burnish.data.checks.lengths import Lengths
+from burnish.data.checks.mislabels import Mislabels
+from burnish.data.checks.near_duplicates import NearDuplicates, every_near_duplicate
+from burnish.data.checks.outliers import Outliers
 from burnish.data.checks.personal import Personal
+from burnish.data.checks.semantic_duplicates import SemanticDuplicates
 from burnish.data.checks.shortcuts import Shortcuts
 from burnish.data.checks.template_leakage import TemplateLeakage
 from burnish.data.checks.time_leakage import TimeLeakage
@@ -53,8 +57,15 @@ CHECKS: Mapping[str, Callable[[Scene], Inspector]] = {
     "time-leakage": TimeLeakage,
     "language-mix": LanguageMix,
     "junk": Junk,
+    "near-duplicates": NearDuplicates,
 }
-ASKED: Mapping[str, Callable[[Scene], Inspector]] = {}
+ASKED: Mapping[str, Callable[[Scene], Inspector]] = {
+    "mislabels": Mislabels,
+    "outliers": Outliers,
+    "semantic-duplicates": SemanticDuplicates,
+    # without its limit of rows
+    "near-duplicates": every_near_duplicate,
+}
 _ORDER = ("error", "warning", "note")
 
 
@@ -65,10 +76,8 @@ def inspect(
 
     Memory does not grow with the rows, but for checks that are `asked`.
     """
-    inspectors = [
-        *(begin(scene) for begin in CHECKS.values()),
-        *(ASKED[name](scene) for name in asked),
-    ]
+    chosen = {**CHECKS, **{name: ASKED[name] for name in asked}}
+    inspectors = [begin(scene) for begin in chosen.values()]
     for record in records:
         if isinstance(record, Rejection):
             scene.reject(record)
@@ -120,7 +129,18 @@ _TOLD = frozenset({"label-unknown", "empty-text", "empty-label"})
 def _other_rejections(scene: Scene) -> Iterable[Finding]:
     """One for each further reason why rows were rejected, so that none goes unsaid."""
     for reason, found in scene.rejections.items():
-        if reason not in _TOLD:
+        if reason == "edited":
+            yield Finding(
+                Issue(
+                    code=reason,
+                    severity="note",
+                    what=f"{found.count} rows are left out by edits",
+                    count=found.count,
+                    rows=tuple(one.where for one in found.first),
+                    fix="burnish data edits lists them, burnish data undo takes one back",
+                )
+            )
+        elif reason not in _TOLD:
             detail = f" ({found.first[0].detail})" if found.first[0].detail else ""
             yield Finding(
                 Issue(

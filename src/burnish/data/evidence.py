@@ -21,6 +21,8 @@ from burnish.records.task import Task
 LISTED_ROWS = 20
 Labels = tuple[str, ...]
 TokenLengths = Callable[[Sequence[Mapping[str, str]]], Sequence[int]]
+# texts, their labels and their folds -> probabilities of each row from models that saw the other folds
+OutOfFold = Callable[[Sequence[str], Sequence[str], IntArray], FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Scene:
         token_lengths: TokenLengths | None = None,
         limit_tokens: int | None = None,
         vectors: Callable[[Sequence[str]], FloatArray] | None = None,
-        out_of_fold: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None,
+        out_of_fold: OutOfFold | None = None,
     ) -> None:
         self.task = task
         self.recall = recall
@@ -154,6 +156,10 @@ class Scene:
     def label(self, number: int) -> Labels | None:
         """A row's label."""
         return self._label_list[self._labels[number]]
+
+    def label_number(self, number: int) -> int:
+        """A number for a row's label: equal labels, equal numbers."""
+        return self._labels[number]
 
     def split(self, number: int) -> Split:
         """The split of the file a row is from."""

@@ -14,7 +14,7 @@ from burnish.data.read import FileFacts, read_rows, sniff
 from burnish.data.rows import Row
 from burnish.errors import Problem
 from burnish.records.dataset import Issue, Rejection
-from burnish.records.example import Example, input_id
+from burnish.records.example import Example, Split, input_id
 from burnish.records.label import Label
 from burnish.records.task import Task
 from burnish.tasks import columns
@@ -29,6 +29,7 @@ class Reading:
     """Files that can be read again and again. `task` is None where only the text is known.
 
     `records(changes)` reads them; what the task's rules do to the texts is counted in `changes` when it is given.
+    `examples` gives the same rows in the same order as examples; without a task there are none.
     """
 
     task: Task | None
@@ -36,6 +37,7 @@ class Reading:
     facts: tuple[FileFacts, ...]
     records: Callable[[Changes | None], Iterator[Seen | Rejection]]
     named: tuple[Issue, ...] = ()
+    examples: Callable[[], Iterator[Example]] = lambda: iter(())
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -53,6 +55,12 @@ class Reading:
                 found[record.number] = record
         return found
 
+    def recall_examples(self, numbers: Sequence[int]) -> dict[int, Example]:
+        """The same rows as examples."""
+        wanted = set(numbers)
+        every = enumerate(self.examples())
+        return {number: example for number, example in every if number in wanted}
+
 
 def task_reading(
     task: Task, root: Path, *, edit: Callable[[Example], Example | Rejection] = lambda row: row
@@ -64,7 +72,22 @@ def task_reading(
     files, named = look(task, root)
     names = tuple(file.name for file in files)
     facts = tuple(file.facts for file in files)
-    return Reading(task, names, facts, lambda changes: _examples(task, files, edit, changes), named)
+
+    def records(changes: Changes | None) -> Iterator[Seen | Rejection]:
+        number = 0
+        for split, found in _examples(task, files, edit, changes):
+            if isinstance(found, Example):
+                yield seen(number, split, found)
+                number += 1
+            else:
+                yield found
+
+    def examples() -> Iterator[Example]:
+        for _, found in _examples(task, files, edit, None):
+            if isinstance(found, Example):
+                yield found
+
+    return Reading(task, names, facts, records, named, examples)
 
 
 def text_reading(paths: Sequence[Path]) -> Reading:
@@ -96,20 +119,14 @@ def _examples(
     files: Sequence[ExampleFile],
     edit: Callable[[Example], Example | Rejection],
     changes: Changes | None,
-) -> Iterator[Seen | Rejection]:
+) -> Iterator[tuple[Split, Example | Rejection]]:
     labels: dict[str, Label | Problem] = {}
-    number = 0
     for file in files:
         for record in read_rows(file.path, name=file.name, facts=file.facts):
             if isinstance(record, Row) and changes is not None:
                 changes.count(record)
             found = to_example(task, record, labels=labels) if isinstance(record, Row) else record
-            found = edit(found) if isinstance(found, Example) else found
-            if isinstance(found, Example):
-                yield seen(number, file.split, found)
-                number += 1
-            else:
-                yield found
+            yield file.split, edit(found) if isinstance(found, Example) else found
 
 
 def _plain(number: int, row: Row, *, inputs: Sequence[str]) -> Seen:

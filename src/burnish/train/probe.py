@@ -53,13 +53,15 @@ def probe_head(
         family.head(model, features_R1H)
     hook.remove()
     inputs_RD = seen[0].reshape(len(features_R1H), -1).double()
-    weight_LD, bias_L = _fit(inputs_RD, torch.from_numpy(targets_RL), objective=objective)
+    weight_LD, bias_L = linear_probe(inputs_RD, torch.from_numpy(targets_RL), objective=objective)
     with torch.no_grad():
         last.weight.copy_(weight_LD * _SOFTENED)
         last.bias.copy_(bias_L * _SOFTENED)
 
 
-def _fit(inputs_RD: Tensor, targets_RL: Tensor, *, objective: Objective) -> tuple[Tensor, Tensor]:
+def linear_probe(
+    inputs_RD: Tensor, targets_RL: Tensor, *, objective: Objective
+) -> tuple[Tensor, Tensor]:
     """Regularised regression on standardised inputs, the standardisation folded into the answer."""
     targets_RL = targets_RL.to(inputs_RD.device)
     mean_D = inputs_RD.mean(0)
