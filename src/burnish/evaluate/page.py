@@ -106,6 +106,7 @@ def report_page(
             failed=[result for result in report.gates if not result.passed],
             pictures=drawn,
             square=square,
+            numbered=square is not None and pictures.is_numbered(square.labels),
             is_square=confusions.is_square(report),
             top_confusions=confusions.top_confusions(report),
             classes_first=weakest[:FIRST_LABELS] if len(weakest) > FIRST_LABELS + 4 else weakest,

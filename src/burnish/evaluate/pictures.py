@@ -25,16 +25,22 @@ if TYPE_CHECKING:
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 INK = "#1f2933"
-FAINT = "#8a96a3"
+SOFT = "#5b6875"  # for text
+FAINT = "#8a96a3"  # for lines: too faint to read
 GRID = "#e4e9ee"
 NAME_CHARACTERS = 30
+
+
+def is_numbered(names: Sequence[str]) -> bool:
+    """Whether the columns of a confusion picture have numbers, because names would not fit above them."""
+    return len(names) > 4 or max(map(len, names)) > 14
 
 
 def confusion_picture(table: Square) -> str:
     """True labels by answers: right ones blue, errors orange, darker for a larger share of the row."""
     names = [_clip(name) for name in table.labels]
     number = len(names)
-    numbered = number > 4 or max(map(len, names)) > 14
+    numbered = is_numbered(names)
     rows = [f"{name}  {i + 1}" if numbered else name for i, name in enumerate(names)]
     columns = [str(i + 1) for i in range(number)] if numbered else names
     left = 0.25 + 0.085 * max(map(len, rows))
@@ -63,13 +69,13 @@ def confusion_picture(table: Square) -> str:
                 if count:
                     axes.text(
                         said + 0.5, true + 0.5, f"{count:,}", ha="center", va="center",
-                        color="white" if shade > 0.5 else INK, fontsize=9 if count < 1000 else 7.5,
+                        color=_readable_on(face), fontsize=9 if count < 1000 else 7.5,
                     )  # fmt: skip
         axes.set_xticks([i + 0.5 for i in range(number)], columns, parse_math=False)
         axes.set_yticks([i + 0.5 for i in range(number)], rows, parse_math=False)
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
-        axes.set_xlabel("answered", color=FAINT)
+        axes.set_xlabel("answered", color=SOFT)
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -132,7 +138,7 @@ def learning_picture(steps: Sequence[Step], *, metric: str) -> str:
                 *zip(*judged, strict=True), color=ORANGE, linewidth=1.4, marker="o", markersize=4
             )
             panels[1].set_ylabel("validation")
-            panels[1].set_title(metric, loc="left", fontsize=9, color=FAINT, parse_math=False)
+            panels[1].set_title(metric, loc="left", fontsize=9, color=SOFT, parse_math=False)
             if kept:
                 best = kept[-1]
                 panels[1].plot(
@@ -164,7 +170,7 @@ def lengths_picture(lengths: Lengths) -> str:
             axes.axvline(lengths.max_tokens, color=ORANGE, linewidth=1.5, linestyle=(0, (4, 3)))
             axes.annotate(
                 "cut here", (lengths.max_tokens, 0.97), xycoords=("data", "axes fraction"),
-                xytext=(-4, 0), textcoords="offset points", ha="right", va="top", color=ORANGE,
+                xytext=(-4, 0), textcoords="offset points", ha="right", va="top", color=INK,
             )  # fmt: skip
         axes.set_xlabel("tokens in a row")
         axes.set_ylabel("rows")
@@ -243,6 +249,31 @@ def _smooth(losses: Sequence[tuple[int, float]], *, points: int = 200) -> list[t
 
 def _clip(name: str) -> str:
     return name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 1] + "…"
+
+
+def _readable_on(colour: str) -> str:
+    """Black or white, whichever stands out more; one of them always does by 4.5 to 1.
+
+    Source: relative luminance and contrast, WCAG 2.2, section 1.4.3.
+
+    Example:
+        >>> _readable_on(BLUE), _readable_on(ORANGE)
+        ('white', 'black')
+    """
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if 1.05 / (light + 0.05) > (light + 0.05) / 0.05 else "black"
+
+
+def _ink_on(face: str) -> str:
+    """Black or white, whichever stands out more: 4.58 to 1 or better on any colour (WCAG 2.2)."""
+    light = 0.0
+    for weight, start in ((0.2126, 1), (0.7152, 3), (0.0722, 5)):
+        part = int(face[start : start + 2], 16) / 255
+        light += weight * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+    # where both contrasts are equal: (light + 0.05) / 0.05 = 1.05 / (light + 0.05)
+    return "black" if (light + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
 def _mix(colour: str, share: float) -> str:

@@ -90,11 +90,13 @@ def _interval(one: Signal) -> str:
 
 def _track(now: Signal, watched: Sequence[Watched]) -> Track:
     past = [next((s for s in one.signals if s.name == now.name), None) for one in watched]
-    return Track(now.name, now, _picture(past))
+    return Track(now.name, now, _picture(now.name, past))
 
 
-def _picture(past: Sequence[Signal | None]) -> str:
-    """A line with its interval as inline SVG; only numbers of ours go into the markup."""
+def _picture(name: str, past: Sequence[Signal | None]) -> str:
+    """A line with its interval as inline SVG; the name is escaped, all else in the markup is numbers of ours."""
+    from markupsafe import escape
+
     known = [(place, one) for place, one in enumerate(past) if one and one.value is not None]
     if not known:
         return ""
@@ -105,7 +107,8 @@ def _picture(past: Sequence[Signal | None]) -> str:
         if end is not None
     ]
     low, high = min(ends), max(ends)
-    room = 0.08 * (high - low) or 0.05 * abs(high) or 0.05
+    # values that differ by rounding alone must not fill the picture
+    room = max(0.08 * (high - low), 0.001 * max(abs(low), abs(high))) or 0.05
     low, high = low - room, high + room
 
     def across(place: int) -> float:
@@ -133,14 +136,14 @@ def _picture(past: Sequence[Signal | None]) -> str:
     line = " ".join(f"{across(place)},{down(one.value or 0.0)}" for place, one in known)
     parts.append(f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="1.5"/>')
     for place, one in known:
-        radius = 3 if one.level == "quiet" else 6
+        # a stroke without length is a dot, and stays round when the picture is stretched
         parts.append(
-            f'<circle cx="{across(place)}" cy="{down(one.value or 0.0)}" r="{radius}" '
-            f'fill="{_COLOURS[one.level]}"/>'
+            f'<path d="M{across(place)} {down(one.value or 0.0)}h0" stroke="{_COLOURS[one.level]}" '
+            f'stroke-width="{6 if one.level == "quiet" else 11}" stroke-linecap="round"/>'
         )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="value by window">{"".join(parts)}</svg>'
+        f'aria-label="{escape(name)} by window">{"".join(parts)}</svg>'
     )
 
 
@@ -154,6 +157,16 @@ def _changes(newest: Watched) -> list[tuple[str, tuple[Share, ...]]]:
         ("Languages", change.languages),
     ]
     return [(title, rows) for title, rows in named if rows]
+
+
+def _moment(at: str) -> str:
+    """A time as people read it, to the second; one that is not in UTC stays as it is.
+
+    Example:
+        >>> _moment("2026-11-22T10:00:00.000+00:00")
+        '2026-11-22 10:00:00 UTC'
+    """
+    return f"{at[:19].replace('T', ' ')} UTC" if at.endswith(("+00:00", "Z")) else at
 
 
 def _raised(watched: Watched) -> str:
@@ -179,6 +192,7 @@ def _environment():  # noqa: ANN202 - jinja2 is imported only here
         "share": lambda value: f"{100 * value:.1f}%",
         "plain": lambda value: f"{value:.3g}",
         "count": lambda number: f"{number:,}",
+        "moment": _moment,
         "raised": _raised,
         # the pictures are our own markup, made of numbers alone
         "picture": Markup,
