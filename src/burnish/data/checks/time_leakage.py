@@ -72,7 +72,7 @@ class TimeLeakage:
         if self._columns is None:
             self._choose()
         for name in self._columns or ():
-            given = [split for split in SPLITS if (name, split) in self._days]
+            given: list[Split] = [split for split in SPLITS if (name, split) in self._days]
             if given == ["train"]:
                 yield from self._spans(name)
             elif "train" in given:
