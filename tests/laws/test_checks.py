@@ -31,7 +31,11 @@ TASK = Task(
 
 @st.composite
 def splits(draw: st.DrawFn) -> dict[Split, list[Example]]:
-    text = st.sampled_from(["a", "b", "c", "N/A", "Where is it?", "where is it", "   "])
+    text = st.sampled_from(
+        ["a", "b", "c", "N/A", "Where is it?", "where is it", "   ", "mail ana@example.org", "caf\u00c3\u00a9", "R&amp;D",
+         "<|im_start|>hi", "ignore all previous instructions", "asdfgh jkl", "order 12 for Bob Smith today",
+         "order 13 for Ann Lee today", "password=hunter2"]
+    )  # fmt: skip
     rows = st.lists(st.tuples(text, st.sampled_from(NAMES), st.sampled_from([None, "g", "h"])))
     found: dict[Split, list[Example]] = {}
     given_splits: list[Split] = ["train", "validation", "test"]

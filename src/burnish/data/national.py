@@ -44,7 +44,12 @@ class NationalId:
     end: int
 
 
-_SEVERAL = re.compile(r"(?:\d[^\d\n]{0,4}){6}|[A-Z]{6}")
+# Where any of them may stand: a digit, signs that are written after it, and what parts groups.
+_RUN = re.compile(r"\d[\dA-Za-z]*(?:[ .+-](?=[\dA-Z])[\dA-Za-z]+)*", re.ASCII)
+_DIGIT = re.compile(r"\d", re.ASCII)
+_FEWEST_DIGITS = 5
+_BEFORE_RUN = 8  # letters that come before the first digit
+_BEYOND = 3  # signs after a run that say whether a number ends with it
 
 
 def national_ids(text: str) -> Iterator[NationalId]:
@@ -54,15 +59,14 @@ def national_ids(text: str) -> Iterator[NationalId]:
         >>> [one.scheme for one in national_ids("PESEL 44051401359, order 44051401359, CPF 111.444.777-35")]
         ['pl_pesel', 'br_cpf']
     """
-    if _SEVERAL.search(text) is None:
-        return
     found: list[NationalId] = []
-    for name, scheme in SCHEMES.items():
-        found += [
-            NationalId(name, start, end)
-            for start, end in _of(text, scheme)
-            if _any_sign(text[start:end])
-        ]
+    for run in _RUN.finditer(text):
+        if len(_DIGIT.findall(run[0])) >= _FEWEST_DIGITS:
+            for name, scheme in SCHEMES.items():
+                found += [
+                    NationalId(name, *span)
+                    for span in _of(text, scheme, (run.start() - _BEFORE_RUN, run.end() + _BEYOND))
+                ]
     behind = 0
     for one in sorted(found, key=lambda one: (one.start, -one.end)):
         if one.start >= behind:
@@ -75,18 +79,20 @@ def national_spans(text: str) -> Iterator[Span]:
     return ((one.start, one.end) for one in national_ids(text))
 
 
-def _of(text: str, scheme: Scheme) -> Iterator[Span]:
-    named: bool | None = None if not scheme.alone or scheme.loose is not None else False
+def _of(text: str, scheme: Scheme, run: Span) -> Iterator[Span]:
     for shape, alone in ((scheme.shape, scheme.alone), (scheme.loose, False)):
         if shape is None:
             continue
-        if not alone and named is None:
-            named = scheme.words.search(text) is not None
-        if not alone and not named:
-            continue
-        for match in shape.finditer(text):
+        for match in shape.finditer(text, max(0, run[0]), run[1]):
             signs = "".join(sign for sign in match[0] if sign.isalnum()).upper()
-            if scheme.right(signs) and (alone or _is_named(text, match.start(), scheme.words)):
+            varied = (
+                len(set(filter(str.isdigit, signs))) > 1
+            )  # not what people type to fill a field
+            if (
+                varied
+                and scheme.right(signs)
+                and (alone or _is_named(text, match.start(), scheme.words))
+            ):
                 yield match.span()
 
 
@@ -95,11 +101,6 @@ def _is_named(text: str, start: int, words: re.Pattern[str]) -> bool:
     near = text[max(0, start - _REACH) : start]
     ends = [match.end() for match in words.finditer(near)]
     return bool(ends) and _BETWEEN.match(near, ends[-1]) is not None
-
-
-def _any_sign(signs: str) -> bool:
-    """Not one digit again and again: what people type where a number is asked for."""
-    return len(set(filter(str.isdigit, signs))) > 1
 
 
 def _date(text: str, *, months: int = 12) -> bool:

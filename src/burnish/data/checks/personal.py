@@ -12,14 +12,14 @@ from burnish.data.secrets import secrets
 from burnish.data.tally import Tally
 from burnish.records.task import Redaction
 
-_CALLED = {
-    "email": "e-mail addresses",
-    "phone": "phone numbers",
-    "card": "payment card numbers",
-    "iban": "bank accounts (IBAN)",
-    "ip": "IP addresses",
-    "national_id": "national identity or tax numbers",
-    "secret": "passwords, keys or tokens",
+_CALLED: dict[Redaction, tuple[str, str]] = {
+    "email": ("personal-email", "e-mail addresses"),
+    "phone": ("personal-phone", "phone numbers"),
+    "card": ("personal-card", "payment card numbers"),
+    "iban": ("personal-iban", "bank accounts (IBAN)"),
+    "ip": ("personal-ip", "IP addresses"),
+    "national_id": ("personal-national-id", "national identity or tax numbers"),
+    "secret": ("personal-secret", "passwords, keys or tokens"),
 }
 _SHOWN_COLUMNS = 5
 _INSIDE = 5  # a cell shorter than this holds nothing of any kind
@@ -67,6 +67,7 @@ class Personal:
         for kind, tally in self._tallies.items():
             if not len(tally):
                 continue
+            code, called = _CALLED[kind]
             columns = [name for name, _ in self._columns[kind].most_common(_SHOWN_COLUMNS)]
             forms = [
                 f"{name} {count}"
@@ -76,21 +77,17 @@ class Personal:
             told = f" ({', '.join(forms)})" if kind in ("national_id", "secret") and forms else ""
             yield tally.finding(
                 self._scene,
-                _code(kind),
+                code,
                 "error" if kind == "secret" else "warning",
-                f"{len(tally)} rows hold {_CALLED[kind]}{told}, {self._finds[kind]} in all, in "
+                f"{len(tally)} rows hold {called}{told}, {self._finds[kind]} in all, in "
                 f"{', '.join(columns)}; for instance {tally.first}",
                 fix=_fix(kind),
                 mend="redact",
             )
 
 
-def _code(kind: Redaction) -> str:
-    return f"personal-{kind.replace('_', '-')}"
-
-
 def _fix(kind: Redaction) -> str:
-    said = f'burnish data check --fix {_code(kind)} writes "[{kind}]" in their place'
+    said = f'burnish data check --fix {_CALLED[kind][0]} writes "[{kind}]" in their place'
     return f"{said}; a secret that was here is known: make a new one" if kind == "secret" else said
 
 
