@@ -69,13 +69,14 @@ def inspect(
         *(begin(scene) for begin in CHECKS.values()),
         *(ASKED[name](scene) for name in asked),
     ]
+    looks = [inspector.see for inspector in inspectors]
     for record in records:
         if isinstance(record, Rejection):
             scene.reject(record)
             continue
         scene.remember(record)
-        for inspector in inspectors:
-            inspector.see(record)
+        for look in looks:
+            look(record)
     found = [*_other_rejections(scene)]
     for inspector in inspectors:
         found.extend(inspector.findings())
