@@ -536,13 +536,20 @@ class Bench:
 
 
 def named_rows(checked: Checked, codes: Sequence[str]) -> set[int]:
-    """The numbers of the rows that findings of these codes name: line n of the file is row n - 1."""
-    return {
+    """The numbers of the rows that findings of these codes name: line n of the file is row n - 1.
+
+    A conversation that is broken beyond reading is no row: the reader tells it, under its own code.
+    """
+    named = {
         line_of(number, checked)
         for one in checked.findings
         if one.issue.code in codes
         for number in one.numbers
     }
+    if "chat-broken" in codes and "shape-mismatch" in checked.scene.rejections:
+        refused = checked.scene.rejections["shape-mismatch"].first
+        named |= {int(one.where.rpartition(":")[2]) - 1 for one in refused}
+    return named
 
 
 def line_of(number: int, checked: Checked) -> int:

@@ -225,7 +225,7 @@ def test_a_folder_holds_every_text_under_its_label(
         assert any("/" in name or name.startswith(".") for name in task.label_names)
         return
     held = {
-        (file.relative_to(path).parts[:-1], file.read_bytes().decode())
+        (file.relative_to(path).parts[:-1], file.read_bytes().decode("utf-8-sig"))
         for file in path.rglob("*.txt")
     }
     assert held == {

@@ -103,7 +103,8 @@ def test_init_and_check_say_the_shape_and_several_labels_are_lists(tmp_path: Pat
     checked = burnish("data", "check", cwd=tmp_path).stdout
     assert "tasks.json: Label Studio tasks" in checked
     assert "label-conflict" in checked
-    assert "tasks.json:1#annotations[1]" in checked
+    # all tasks stand on one line: the 41st of them, and what the second annotator said of it
+    assert "tasks.json:1#41, tasks.json:1#41#annotations[1]" in checked
     refused = burnish(
         "init", "tasks.json", "--shape", "label-sudio", "--force", cwd=tmp_path, code=2
     )

@@ -192,7 +192,7 @@ def test_suggest_where_reading_stops_then_write_then_check(tmp_path: Path, burni
         HEAD + '[data]\ntrain = ["t.csv"]\n[[labels]]\nname = "refund"\n[[labels]]\nname = "card"\n'
     )
     (tmp_path / "task.toml").write_text(text)
-    stopped = burnish("data", "check", cwd=tmp_path, code=1).stderr
+    stopped = burnish("data", "check", cwd=tmp_path, code=1).stdout
     assert "label-unknown" in stopped and "burnish data check --suggest" in stopped
     shown = burnish("data", "check", "--suggest", cwd=tmp_path).stdout
     pasted = tomllib.loads(shown)  # all of it is TOML

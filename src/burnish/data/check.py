@@ -78,13 +78,14 @@ def inspect(
     """
     chosen = {**CHECKS, **{name: ASKED[name] for name in asked}}
     inspectors = [begin(scene) for begin in chosen.values()]
+    looks = [inspector.see for inspector in inspectors]
     for record in records:
         if isinstance(record, Rejection):
             scene.reject(record)
             continue
         scene.remember(record)
-        for inspector in inspectors:
-            inspector.see(record)
+        for look in looks:
+            look(record)
     found = [*_other_rejections(scene)]
     for inspector in inspectors:
         found.extend(inspector.findings())

@@ -7,6 +7,7 @@ where each row stands, what its label is and which rows ask the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,7 @@ from burnish.records.label import label_names
 from burnish.records.task import Task
 
 LISTED_ROWS = 20
+_ODD = re.compile(r"[^A-Za-z0-9 \n,.'\"?!()/_%$;*+-]")
 Labels = tuple[str, ...]
 TokenLengths = Callable[[Sequence[Mapping[str, str]]], Sequence[int]]
 # texts, their labels and their folds -> probabilities of each row from models that saw the other folds
@@ -88,6 +90,9 @@ class Scene:
     `token_lengths` counts tokens of inputs, `limit_tokens` is the model's limit. `recall` gives rows again by number.
     `vectors` embeds texts, `out_of_fold` gives label probabilities of rows from models that never saw them, shape
     (rows, labels in the task's order); None: not asked for, and the checks that need them are silent.
+
+    Of the row that is remembered last, `text` is its text and `odd` says whether there is any sign in it but ASCII letters,
+    digits, blanks and the usual punctuation: most checks for signs need no second look at a text without.
     """
 
     def __init__(
@@ -107,6 +112,8 @@ class Scene:
         self.vectors = vectors
         self.out_of_fold = out_of_fold
         self.rejections: dict[str, Rejected] = {}
+        self.text = ""
+        self.odd = False
         self._same = Buckets()
         self._labels = Column()
         self._splits = Column()
@@ -124,6 +131,8 @@ class Scene:
 
     def remember(self, row: Seen) -> None:
         """Take note of a row for every check. Rows come in the order of their numbers."""
+        self.text = row.text
+        self.odd = _ODD.search(self.text) is not None
         self._same.add(int(row.input_id, 16), row.number)
         if row.label not in self._label_numbers:
             self._label_numbers[row.label] = len(self._label_list)

@@ -95,7 +95,21 @@ def may_hold(text: str) -> bool:
         return True
     if "=" in text or ":" in text or " is " in text or " IS " in text:
         plain = text.lower()
-        return "://" in text or any(word in plain for word in _NAMES)
+        return (
+            "pass" in plain
+            or "key" in plain
+            or "token" in plain
+            or "secret" in plain
+            or "://" in plain
+            or "pwd" in plain
+            or "auth" in plain
+            or "credential" in plain
+            or "bearer" in plain
+            or "kennwort" in plain
+            or "contraseña" in plain
+            or "senha" in plain
+            or "mot de" in plain
+        )
     return "earer " in text or "EARER " in text
 
 
@@ -144,7 +158,6 @@ def _token(prefix: str, signs: str) -> re.Pattern[str]:
 
 _WORD = r"[A-Za-z0-9_-]"
 _PASS = ("pass", "pwd", "kennwort", "contraseña", "senha", "mot de")
-_NAMES = (*_PASS, "key", "secret", "token", "auth", "credential")
 _NAMED = (
     rf"(?<![{LETTERS}])(?:\w{{1,32}}_)?"
     r"(?:pass(?:word|wd|phrase|wort)|pwd|kennwort|contraseña|senha|mot de passe)['\"]?"

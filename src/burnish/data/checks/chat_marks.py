@@ -39,10 +39,13 @@ class ChatMarks:
         self._loose_counts: Counter[str] = Counter()
 
     def see(self, row: Seen) -> None:
-        for cells in (row.inputs.values(), row.columns.values()):
-            for text in cells:
+        if self._scene.odd:
+            for text in row.inputs.values():
                 if "<" in text or "[" in text or "##" in text:
                     self._look(row.number, text)
+        for text in row.columns.values():
+            if "<" in text or "[" in text or "##" in text:
+                self._look(row.number, text)
 
     def _look(self, number: int, text: str) -> None:
         tokens = _TOKENS.findall(text)

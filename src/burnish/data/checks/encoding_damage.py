@@ -41,6 +41,8 @@ class EncodingDamage:
         self._signs: Counter[str] = Counter()
 
     def see(self, row: Seen) -> None:
+        if not self._scene.odd:
+            return
         for text in row.inputs.values():
             # a plain text costs three looks of the interpreter's own
             if text.isascii() and "&" not in text and text.isprintable():

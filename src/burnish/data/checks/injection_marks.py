@@ -22,9 +22,10 @@ _PHRASE = re.compile(
     r"|ignora\s+(?:todas\s+)?las\s+instrucciones\s+(?:anteriores|previas)",
     re.IGNORECASE,
 )
+# One of them stands in every phrase; each that is looked for costs every row 50 nanoseconds.
 _NEEDLES = (
-    "ignor", "disregard", "forget", "from now on", "overrid", "bypass", "prompt", "you are now", "pretend", "act as", "behave", "anything now",
-    "developer mode", "jailbreak", "instruction", "vergiss", "system message",
+    "ignor", "regard", "forget", "from now", "overrid", "bypass", "prompt", "are now", "pretend", "act as", "behave",
+    "ything now", "per mode", "break", "nstruction", "vergiss", "m message",
 )  # fmt: skip
 # A line that plays another speaker. "user:" at the start of a whole text is a transcript; inside it is a trick as often.
 _ROLE = re.compile(
@@ -47,25 +48,29 @@ class InjectionMarks:
         self._phrases, self._roles, self._hidden = Tally(), Tally(), Tally()
 
     def see(self, row: Seen) -> None:
-        for text in row.inputs.values():
-            plain = text.lower()
-            for needle in _NEEDLES:
-                if needle in plain:
-                    phrase = _PHRASE.search(text)
-                    if phrase is not None:
-                        self._phrases.add(row.number, excerpt(text[phrase.start() :]))
-                    break
-            if ":" in text:
-                role = _ROLE.search(text)
-                if role is not None:
-                    self._roles.add(row.number, excerpt(text[role.start() :]))
-                if "<" in text and _HIDDEN.search(text):
-                    self._hidden.add(row.number, "text in an element that is not shown")
-            if not text.isascii():
-                tags = _TAGS.search(text)
-                if tags is not None:
-                    spelt = "".join(chr(ord(sign) - 0xE0000) for sign in tags[0])
-                    self._hidden.add(row.number, f"tag characters that spell {excerpt(spelt)}")
+        text = self._scene.text
+        plain = text.lower()
+        for needle in _NEEDLES:
+            if needle in plain:
+                phrase = _PHRASE.search(text)
+                if phrase is not None:
+                    self._phrases.add(row.number, excerpt(text[phrase.start() :]))
+                break
+        if self._scene.odd:
+            self._look(row.number, text)
+
+    def _look(self, number: int, text: str) -> None:
+        if ":" in text:
+            role = _ROLE.search(text)
+            if role is not None:
+                self._roles.add(number, excerpt(text[role.start() :]))
+            if "<" in text and _HIDDEN.search(text):
+                self._hidden.add(number, "text in an element that is not shown")
+        if not text.isascii():
+            tags = _TAGS.search(text)
+            if tags is not None:
+                spelt = "".join(chr(ord(sign) - 0xE0000) for sign in tags[0])
+                self._hidden.add(number, f"tag characters that spell {excerpt(spelt)}")
 
     def findings(self) -> Iterator[Finding]:
         listed = "this is a list of patterns, not a defence"

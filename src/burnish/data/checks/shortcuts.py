@@ -75,7 +75,7 @@ class Shortcuts:
             self._sample.add(row.input_id, row.number, self._keep(row, label or ()))
 
     def _keep(self, row: Seen, label: Labels) -> _Kept:
-        plain = row.text[:_MOST_CHARACTERS].lower() if label else ""
+        plain = self._scene.text[:_MOST_CHARACTERS].lower() if label else ""
         words = self._words
         if len(words) < _MOST_WORDS:
             numbers = {words.setdefault(word, len(words)) for word in _WORD.findall(plain)}
@@ -94,7 +94,7 @@ class Shortcuts:
             label=self._labels.setdefault(label, len(self._labels)),
             words=array("I", sorted(numbers)),
             values=tuple(values),
-            characters=sum(map(len, row.inputs.values())),
+            characters=len(self._scene.text),
             named=_names(label, plain),
             other_named=other != label and _names(other, plain),
         )

@@ -36,11 +36,16 @@ class TemplateLeakage:
         self._scene = scene
         self._templates = Buckets()
         self._labels: Counter[Labels] = Counter()
+        self._splits: set[Split] = set()
 
     def see(self, row: Seen) -> None:
+        self._splits.add(row.split)
         if row.label is not None:
             self._labels[row.label] += 1
-        text = row.text
+        # without a task there are neither labels nor given splits
+        if self._scene.task is None:
+            return
+        text = self._scene.text
         if len(text) <= _MOST_CHARACTERS:
             plain = template(text)
             if plain is not None:
@@ -53,13 +58,21 @@ class TemplateLeakage:
         crossing: dict[tuple[Split, Split], list[int]] = defaultdict(list)
         mostly: list[tuple[int, Labels, list[int]]] = []
         same = _same(scene)
+        # asking the scene about every row takes time: not where no answer could matter
+        fewest = max(_FEWEST_ROWS, _MOST_OF_LABEL * min(self._labels.values(), default=0))
+        several = len(self._splits) > 1
         for group in self._templates.groups():
+            large = bool(self._labels) and len(group) >= fewest
+            if not several and not large:
+                continue
             # rows that are equal word for word are the exact checks' business
             rows = group.tolist()
             if len({same.get(row, -row - 1) for row in rows}) < 2:
                 continue
-            self._cross(rows, same, crossing)
-            mostly += self._mostly(rows)
+            if several:
+                self._cross(rows, same, crossing)
+            if large:
+                mostly += self._mostly(rows)
         for (early, late), rows in sorted(crossing.items()):
             rows.sort()
             yield finding(
@@ -101,8 +114,6 @@ class TemplateLeakage:
                     crossing[early, late] += crossing_rows
 
     def _mostly(self, rows: list[int]) -> Iterator[tuple[int, Labels, list[int]]]:
-        if len(rows) < _FEWEST_ROWS:
-            return
         by_label: dict[Labels, list[int]] = defaultdict(list)
         for row in rows:
             label = self._scene.label(row)
