@@ -4,6 +4,8 @@
     python benchmarks/dedup.py --rows 100000
     python benchmarks/dedup.py --only datasketch-words --rows 100000
 
+Needs datasketch (pip install datasketch==2.0.0), which nothing else does.
+
 Texts are the openings of sentences of banking77, uci_sentiment and bitext_support joined to the ends of others (about ten
 words); 5% of them are copies of another with one edit (case, punctuation, white space, a typo, a doubled word, a
 polite word in front, two words swapped). Found: planted copies that a pair names with their original. "True" pairs are

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +17,11 @@ from burnish.data.evidence import Finding, OutOfFold, Scene, seen
 from burnish.data.folds import folds_of
 from burnish.data.neighbours import close_pairs, nearest
 from burnish.records.encoding import FloatArray, IntArray
-from burnish.train.out_of_fold import head_probabilities
+from burnish.train.fit import Surroundings
+from burnish.train.out_of_fold import Tuning, head_probabilities, tuned_probabilities
+from burnish.train.rows import labelled_texts
 from support_task import make_example, make_task
-from tiny_training import sentences
+from tiny_training import AT, examples, sentences, small_recipe, tiny_base
 
 SAMPLES = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -197,3 +201,27 @@ def test_outliers_and_equal_meanings_are_told(cloud: dict[str, np.ndarray]) -> N
     assert 41 in list(found["semantic-leakage"].numbers)
     told = [one for code, one in found.items() if code.startswith("semantic")]
     assert len(told) == 2 and all(one.mend is None for one in told)
+
+
+def test_tuned_models_judge_rows_they_never_saw(tmp_path: Path) -> None:
+    """A training for each fold: every row gets probabilities, and a row's own label has no part in them."""
+    rows = sentences(48)
+    task = make_task()
+    labelled = labelled_texts(task, examples(rows))
+    folds = np.arange(48) % 2
+    base = tiny_base(tmp_path / "bases")
+    around = Surroundings(lambda: AT, lambda text: None, lambda step: None, lambda: None, 1e9)
+
+    def judged(targets_RL: FloatArray, runs: str) -> FloatArray:
+        part = replace(labelled, targets_RL=targets_RL)
+        tuning = Tuning(base, small_recipe(epochs=3), tmp_path / runs, around)
+        return tuned_probabilities(task, part, folds, objective="softmax", tuning=tuning)
+
+    found = judged(labelled.targets_RL, "one")
+    assert np.allclose(found.sum(axis=1), 1)
+    assert (found.argmax(axis=1) == labelled.targets_RL.argmax(axis=1)).mean() > 0.6
+    # the even rows' labels are turned: the models of the odd rows are all that changes
+    turned = labelled.targets_RL.copy()
+    turned[::2] = np.roll(turned[::2], 1, axis=1)
+    again = judged(turned, "two")
+    assert np.array_equal(again[::2], found[::2]) and not np.array_equal(again[1::2], found[1::2])

@@ -18,6 +18,8 @@ from burnish.records.task import Redaction
 PERSONAL = "personal-"
 # findings with a mend, and the check to ask for where it does not run by itself
 MENDED: Mapping[str, str | None] = {
+    **dict.fromkeys(("answer-missing", "answers-broken", "chat-broken", "chat-empty-turn")),
+    **dict.fromkeys(("junk-keys", "junk-run", "junk-digits", "junk-url", "junk-short")),
     "likely-mislabel": "mislabels",
     "near-duplicates": "near-duplicates",
     "near-leakage": "near-duplicates",

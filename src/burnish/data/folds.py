@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from burnish.data.alike import near_texts
+from burnish.data.units import FEW_ROWS, NEAR_UNIT_FRACTION
 from burnish.records.encoding import IntArray
 
 
@@ -21,7 +22,8 @@ def folds_of(
 ) -> IntArray:
     """A fold from 0 to count - 1 for each row; each has its share of every label as far as ties allow.
 
-    Rows of one group, of equal texts and of texts that are alike stay in one fold.
+    Rows of one group and of equal texts stay in one fold, and those of texts that are alike unless too many hang
+    together: a stock phrase whose rows are all held out is unknown to the model that judges them.
 
     Example:
         >>> folds_of(["a", "b", "a", "c"], ["x"] * 4, groups=[None] * 4, count=2, seed=1).tolist()
@@ -40,8 +42,13 @@ def folds_of(
         ties = [("text", text)] if group is None else [("text", text), ("group", group)]
         for tie in ties:
             parents[root(row)] = root(first.setdefault(tie, row))
+    most_rows = max(FEW_ROWS, NEAR_UNIT_FRACTION * len(texts))
+    rows_under = Counter(root(row) for row in range(len(texts)))
     for one, other in near_texts(texts).tolist():
-        parents[root(other)] = root(one)
+        roots = root(one), root(other)
+        if roots[0] != roots[1] and rows_under[roots[0]] + rows_under[roots[1]] <= most_rows:
+            parents[roots[1]] = roots[0]
+            rows_under[roots[0]] += rows_under[roots[1]]
     together: dict[int, list[int]] = defaultdict(list)
     for row in range(len(texts)):
         together[root(row)].append(row)

@@ -21,7 +21,7 @@ _SEED = 1
 
 
 class Mislabels:
-    """One finding a split: rows that look like another label's, the surest first. Silent without models to ask."""
+    """One finding a split: rows that look like another label's, the surest first. Without models to ask it says so."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -31,7 +31,10 @@ class Mislabels:
         self._groups: list[str | None] = []
 
     def see(self, row: Seen) -> None:
-        if self._scene.out_of_fold is None or row.label is None or len(row.label) != 1:
+        task = self._scene.task
+        if self._scene.out_of_fold is None or task is None or task.kind == "multilabel":
+            return
+        if row.label is None or len(row.label) != 1:
             return
         self._texts.add(row.text)
         self._rows.append(row.number)
@@ -41,9 +44,11 @@ class Mislabels:
     def findings(self) -> Iterator[Finding]:
         scene = self._scene
         task = scene.task
-        if scene.out_of_fold is None or task is None or len(self._rows) < _FEWEST_ROWS:
+        if scene.out_of_fold is None or task is None:
+            yield _left_out(len(scene), "there is no task with labels")
             return
-        if task.kind == "multilabel" or len(set(self._labels)) < 2:
+        if len(self._rows) < _FEWEST_ROWS or len(set(self._labels)) < 2:
+            yield _left_out(len(scene), f"{len(self._rows)} rows with one label each are too few")
             return
         texts = [self._texts[number] for number in range(len(self._texts))]
         folds = folds_of(texts, self._labels, groups=self._groups, count=FOLDS, seed=_SEED)
@@ -80,3 +85,15 @@ class Mislabels:
             return Finding(issue, numbers)
         labels = tuple((likelier,) for _, likelier, *_ in told)
         return Finding(issue, numbers, mend="drop", labels=labels)
+
+
+def _left_out(rows: int, because: str) -> Finding:
+    return Finding(
+        Issue(
+            code="mislabels-left-out",
+            severity="note",
+            what=f"mislabels were not looked for: {because}",
+            count=rows,
+            fix="give rows with one label each, and a task: burnish init",
+        )
+    )
