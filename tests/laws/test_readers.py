@@ -218,6 +218,21 @@ def test_backslash_quoting_is_recognised(tmp_path: Path) -> None:
     assert rows[0].fields["text"] == 'she said "no", twice'
 
 
+def test_a_backslash_export_is_as_strict_about_its_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('text,label\n"she said \\"no\\"",a\n"shut"here,b\n"a\\"b",c\n5" disk,d\n')
+    rows, rejections = read(path)
+    assert [row.fields["text"] for row in rows] == ['she said "no"', 'a"b', '5" disk']
+    assert [(r.where, r.reason) for r in rejections] == [("t.csv:3", "broken-quoting")]
+
+
+def test_a_rare_delimiter_beside_commas_and_backslashes_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('"a"\x1f"b"\x1f"c,d"\n' + '"x"\x1f"back\\slash"\x1f"\\u0000"\n' * 3)
+    assert sniff(path).columns == ("a", "b", "c,d")
+    assert [row.fields["b"] for row in read(path)[0]] == ["back\\slash"] * 3
+
+
 def test_a_very_long_text_is_one_row(tmp_path: Path) -> None:
     text = 'wörd, "and" more\n' * 20_000
     for suffix, write in WRITERS.items():

@@ -35,7 +35,7 @@ except ImportError:
     atheris = None
 
 with atheris.instrument_imports(include=["burnish.data"]) if atheris else contextlib.nullcontext():
-    pass
+    import burnish.data.read  # noqa: F401 - the readers, before anything imports them uninstrumented
 
 import reader_files
 

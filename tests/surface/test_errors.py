@@ -127,8 +127,8 @@ def test_files_that_are_none(tmp_path: Path, command: Command, content: bytes, c
 
 
 def test_an_unknown_ending(tmp_path: Path, command: Command) -> None:
-    (tmp_path / "rows.xlsx").write_bytes(b"PK\x03\x04")
-    refused(command(tmp_path, "init", "rows.xlsx"), "file-unknown-type")
+    (tmp_path / "rows.docx").write_bytes(b"PK\x03\x04")
+    refused(command(tmp_path, "init", "rows.docx"), "file-unknown-type")
 
 
 def test_one_class_only(tmp_path: Path, command: Command) -> None:

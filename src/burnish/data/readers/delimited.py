@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -149,6 +150,8 @@ def _records(
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     delimiter, escape = dialect.delimiter, dialect.escape
     waiting: list[str | None] = []  # lines that a broken record took and gave back, next line last
+    # the parser is strict about quotes that are doubled, and takes anything after one that is escaped
+    form = _escaped_form(dialect) if escape is not None else None
     quoted = _Quoted(source, waiting)
     parser = _parser(quoted, dialect)
     number = 0
@@ -168,6 +171,8 @@ def _records(
             quoted.begin(line)
             try:
                 record = next(parser)
+                if form is not None and not form.fullmatch("".join(map(str, quoted.taken))):
+                    raise csv.Error("a quote closes inside a field")
             except csv.Error as error:
                 # the first line is the rejected one, the others are read again
                 waiting.extend(reversed(quoted.taken[1:]))
@@ -176,6 +181,21 @@ def _records(
                 continue
             yield number, record
             number += len(quoted.taken) - 1
+
+
+def _escaped_form(dialect: _Dialect) -> re.Pattern[str]:
+    r"""What a record with quotes escaped looks like: quoted fields end where their quote closes.
+
+    Example:
+        >>> form = _escaped_form(_Dialect(",", "\\"))
+        >>> [bool(form.fullmatch(text)) for text in ('"a\\"b",c 5" d', '"a"b,c')]
+        [True, False]
+    """
+    escape, mark = re.escape(dialect.escape or ""), re.escape(dialect.delimiter)
+    quoted = rf'"(?:[^"{escape}]|{escape}.)*+"'
+    bare = rf'(?:(?:[^"{escape}{mark}\r\n]|{escape}.)(?:[^{escape}{mark}\r\n]|{escape}.)*+)?+'
+    field = rf"(?:{quoted}|{bare})"
+    return re.compile(rf"{field}(?:{mark}{field})*+[\r\n]*+", re.DOTALL)
 
 
 def _parser(lines: Iterable[str], dialect: _Dialect) -> Iterator[list[str]]:
@@ -200,14 +220,14 @@ def _dialect(lines: list[str | None], *, path: Path, delimiter: str | None) -> _
     # backslash-quoted exports (MySQL) show by being cleaner than the doubled-quote reading
     escaped, escaped_fit = _best([_Dialect(mark, "\\") for mark in candidates], lines)
     if escaped_fit > fit:
-        return escaped
+        best, fit = escaped, escaped_fit
     if candidates is not DELIMITERS:
         return best
     if fit < RARE_BELOW:
         rare, rare_fit = _best([_Dialect(mark) for mark in RARE_DELIMITERS], lines)
         if rare_fit > max(fit, RARE_BELOW):
             return rare
-    if suffix == ".txt" or (fit == 0.0 and _header_breaks(lines, best)):
+    if (best is not escaped and suffix == ".txt") or (fit == 0.0 and _header_breaks(lines, best)):
         return _clever(lines) or best
     return best
 
