@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from burnish.data.check import check
 from burnish.data.dataset import load_rows, make_dataset
 from burnish.data.examples import ReadResult, read_examples
+from burnish.data.tombstones import without_forgotten
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Bundle, Deployment
@@ -98,11 +99,20 @@ def open_project(root: Path) -> Project:
     return Project(task, open_workspace(root, create=True))
 
 
+def using_rows(project: Project) -> AbstractContextManager[None]:
+    """Held while rows are in hand, from reading them to the last record made from them: `forget` waits for nobody
+    and refuses to run beside it, and nothing that was forgotten can be written after it.
+
+    Raises: busy while rows are being forgotten.
+    """
+    return lock(project.workspace, "rows", shared=True)
+
+
 def check_data(
     project: Project, *, counter: TokenCounter | None = None
 ) -> tuple[ReadResult, tuple[Issue, ...]]:
     """What is wrong with the rows, lengths included when tokens can be counted. Changes nothing."""
-    read = read_examples(project.task, project.workspace.root)
+    read = _read(project)
     found = check(
         project.task,
         read.examples,
@@ -111,6 +121,11 @@ def check_data(
         limit_tokens=counter.limit_tokens if counter else None,
     )
     return read, (*read.issues, *found)
+
+
+def _read(project: Project) -> ReadResult:
+    """The rows of the task's files, those that were forgotten set aside."""
+    return without_forgotten(project.workspace, read_examples(project.task, project.workspace.root))
 
 
 def token_counter(
@@ -145,7 +160,7 @@ def token_counter(
 def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
     """Rows become a frozen dataset with its splits; the same rows give the same dataset."""
     counter = token_counter(project, recipe, edge)
-    read = read_examples(project.task, project.workspace.root)
+    read = _read(project)
     dataset = make_dataset(
         project.task,
         read,
@@ -343,14 +358,15 @@ def circle(project: Project, recipe: Recipe, edge: Edge) -> Outcome:
     A gate that fails shows in `report.verdict`, and that model is not bundled. Running it again continues
     where it stopped; a finished training is not repeated, and equal results give the versions that are there.
     """
-    edge.announce("check and split")
-    prepared = prepare(project, edge, recipe=recipe)
-    base = fetch(project, prepared, recipe, edge)
-    edge.announce(f"train on {len(prepared.rows['train'])} rows")
-    run = train(project, prepared, recipe, edge, base=base)
-    proof = prove(project, prepared, recipe, edge, base=base, run=run)
-    path = write_reports(project, prepared, proof=proof, run=run)
-    shadows = shadow(project, prepared, recipe, edge, proof=proof, base=base, run=run)
+    with using_rows(project):
+        edge.announce("check and split")
+        prepared = prepare(project, edge, recipe=recipe)
+        base = fetch(project, prepared, recipe, edge)
+        edge.announce(f"train on {len(prepared.rows['train'])} rows")
+        run = train(project, prepared, recipe, edge, base=base)
+        proof = prove(project, prepared, recipe, edge, base=base, run=run)
+        path = write_reports(project, prepared, proof=proof, run=run)
+        shadows = shadow(project, prepared, recipe, edge, proof=proof, base=base, run=run)
     from burnish.decide.decision import TUNED
 
     return Outcome(prepared, run, proof, proof.reports[TUNED], path, shadows)

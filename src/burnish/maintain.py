@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.dataset import load_dataset, load_rows
+from burnish.data.tombstones import standing
 from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, BurnishError, fail
 from burnish.lifecycle import (
     Edge,
@@ -26,6 +27,7 @@ from burnish.lifecycle import (
     split_shares,
     token_counter,
     train,
+    using_rows,
     write_reports,
 )
 from burnish.records.deployment import Deployment, Prediction
@@ -111,7 +113,7 @@ def monitor(project: Project, edge: Edge, *, version: str | None = None) -> Moni
 
     task, workspace = project.task, project.workspace
     deployment = named_or_live(workspace, task.name, version=version)
-    with open_ledger(workspace.ledger_path) as ledger:
+    with using_rows(project), open_ledger(workspace.ledger_path) as ledger:
         found = watch(
             task,
             workspace,
@@ -130,10 +132,10 @@ def monitor(project: Project, edge: Edge, *, version: str | None = None) -> Moni
             announce=edge.announce,
         )
         known = windows(ledger, version=deployment.version)
-    page = workspace.monitoring / f"{deployment.version}.html"
-    if found.judged or not page.is_file():
-        text = monitor_page(task, known, version=deployment.version, waiting=found.waiting_rows)
-        write_text(page, text)
+        page = workspace.monitoring / f"{deployment.version}.html"
+        if found.judged or not page.is_file():
+            text = monitor_page(task, known, version=deployment.version, waiting=found.waiting_rows)
+            write_text(page, text)
     for one in found.judged:
         tell(task, one, announce=edge.announce, sleep=time.sleep)
     return Monitored(found, known[-1] if known else None, page)
@@ -153,6 +155,7 @@ def retrain(project: Project, recipe: Recipe, edge: Edge, *, because: str) -> Re
 
     with (
         lock(project.workspace, "retrain"),
+        using_rows(project),
         open_ledger(project.workspace.ledger_path) as ledger,
     ):
         one = unfinished(ledger, project.task.name)
@@ -273,13 +276,13 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
     from burnish.retrain.meet import meet
 
     task, workspace, recipe = project.task, project.workspace, one.recipe
-    prepared = _grown(project, one, edge, ledger)
-    one = note(ledger, one.model_copy(update={"dataset_id": prepared.dataset.id}), at=edge.now())
     live = (
         open_version(workspace, task.name, version=one.live_version).opened
         if one.live_version is not None
         else None
     )
+    prepared = _grown(project, one, edge, ledger, live=live)
+    one = note(ledger, one.model_copy(update={"dataset_id": prepared.dataset.id}), at=edge.now())
     base = fetch(project, prepared, recipe, edge)
     name = _candidate_name(live)
     run = None
@@ -298,7 +301,7 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
         met = meet(
             task,
             prepared.rows,
-            held=load_rows(workspace, live.bundle.dataset_id),
+            held=load_rows(workspace, standing(workspace, live.bundle.dataset_id)),
             candidate=proof.tried[name].fitted,
             live=live,
             dataset_id=prepared.dataset.id,
@@ -339,26 +342,39 @@ def _candidate_name(live: Opened | None) -> str:
     return live.bundle.engine if live is not None and live.bundle.engine in BASELINES else TUNED
 
 
-def _grown(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Prepared:
-    """The child dataset: made at the first attempt, the very same at every further one."""
+def _grown(
+    project: Project, one: Retraining, edge: Edge, ledger: Ledger, *, live: Opened | None
+) -> Prepared:
+    """The child dataset: made at the first attempt, the very same at every further one.
+
+    When rows the live model learnt from were forgotten, the parent without them is reason enough to train again.
+    """
     from burnish.retrain.rows import next_dataset
 
     workspace = project.workspace
     if one.dataset_id is not None:
-        dataset = load_dataset(workspace, one.dataset_id)
+        dataset = load_dataset(workspace, standing(workspace, one.dataset_id))
     else:
         counter = token_counter(project, one.recipe, edge)
-        dataset = next_dataset(
-            project.task,
-            workspace,
-            ledger,
-            parent=load_dataset(workspace, one.parent_id),
-            feedback_until=one.feedback_until,
-            shares=split_shares(project.task),
-            at=edge.now(),
-            token_lengths=counter.lengths if counter else None,
-            limit_tokens=counter.limit_tokens if counter else None,
-        )
+        parent = load_dataset(workspace, standing(workspace, one.parent_id))
+        try:
+            dataset = next_dataset(
+                project.task,
+                workspace,
+                ledger,
+                parent=parent,
+                feedback_until=one.feedback_until,
+                shares=split_shares(project.task),
+                at=edge.now(),
+                token_lengths=counter.lengths if counter else None,
+                limit_tokens=counter.limit_tokens if counter else None,
+            )
+        except BurnishError as error:
+            learnt = live.bundle.dataset_id if live is not None else parent.id
+            if error.code != "nothing-new" or standing(workspace, learnt) == learnt:
+                raise
+            edge.announce("nothing is new, but rows the live model learnt from were forgotten")
+            dataset = parent
     return Prepared(dataset, load_rows(workspace, dataset.id))
 
 

@@ -17,6 +17,7 @@ from burnish.data.examples import ReadResult
 from burnish.data.inherit import inherited
 from burnish.data.settle import settle
 from burnish.data.split import SHARES, assign
+from burnish.data.tombstones import explained
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitCount
 from burnish.records.example import SPLITS, Example, Split
@@ -107,8 +108,11 @@ def freeze(
     shares: tuple[float, float, float],
     parent_id: str | None,
     at: str,
+    task_id: str | None = None,
 ) -> Dataset:
     """Write rows that have their splits as a dataset version; one with the same content is returned as it is.
+
+    `task_id` is the task the rows were labelled for, where that is another than `task`.
 
     Raises: dataset-damaged, and those of new_folder.
     """
@@ -120,7 +124,7 @@ def freeze(
     rejected_lines = _lines(rejection.model_dump(mode="json") for rejection in rejections)
     rows_sha256 = hashlib.sha256(row_lines).hexdigest()
     identity = {
-        "task": task.id,
+        "task": task_id or task.id,
         "salt": salt,
         "shares": list(shares),
         "parent": parent_id,
@@ -129,7 +133,7 @@ def freeze(
     }
     dataset = Dataset(
         id=content_id(identity),
-        task_id=task.id,
+        task_id=task_id or task.id,
         parent_id=parent_id,
         salt=salt,
         shares=shares,
@@ -289,7 +293,10 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _verified(workspace: Workspace, id: str) -> Path:
-    folder = resolve(workspace.datasets, id)
+    try:
+        folder = resolve(workspace.datasets, id)
+    except BurnishError as error:
+        raise explained(workspace, id, error) from error
     problems = verify_folder(folder)
     if problems:
         raise BurnishError(tuple(_damaged(folder, problem.what) for problem in problems))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from burnish.data.dataset import load_rows
 from burnish.data.evidence import TokenLengths
 from burnish.data.examples import read_examples
+from burnish.data.tombstones import without_forgotten
 from burnish.deploy.deployments import deployments
 from burnish.errors import BurnishError
 from burnish.records.dataset import Dataset
@@ -44,7 +45,7 @@ def next_dataset(
         given_until(task, ledger, until=feedback_until),
     )
     try:
-        read = read_examples(task, workspace.root)
+        read = without_forgotten(workspace, read_examples(task, workspace.root))
     except BurnishError as error:
         if {problem.code for problem in error.problems} != {"file-missing"}:
             raise

@@ -88,6 +88,16 @@ class Workspace:
         return self.state / "ledger.db"
 
     @property
+    def forget_key_path(self) -> Path:
+        """The key of the hashes by which forgotten rows are known again; there after the first `burnish forget`."""
+        return self.state / "forget.key"
+
+    @property
+    def exchange(self) -> Path:
+        """Folders rewritten by `burnish forget` on their way into the place of the old ones; empty otherwise."""
+        return self.state / "exchange"
+
+    @property
     def token_path(self) -> Path:
         """The bearer token of the server."""
         return self.state / "token"
@@ -161,8 +171,10 @@ def names_in(folder: Path) -> list[str]:
 
 
 @contextmanager
-def lock(workspace: Workspace, name: str) -> Iterator[None]:
+def lock(workspace: Workspace, name: str, *, shared: bool = False) -> Iterator[None]:
     """Hold `name` for this block; the system lets go of it when the process ends, however it ends.
+
+    Many may hold it `shared`, as long as nobody holds it alone.
 
     Raises: busy (naming the process that holds it), not-writable.
     """
@@ -176,14 +188,16 @@ def lock(workspace: Workspace, name: str) -> Iterator[None]:
         raise told(error, path) from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise told(error, path) from error
             raise _busy(name, handle) from error
         try:
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            if not shared:  # of several holders none can be named for all
+                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             raise told(error, path, needs_bytes=16) from error
         yield
