@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish import forgetting, lifecycle, maintain
+from burnish import lifecycle, maintain
 from burnish.data.start import start
 from burnish.edge import fresh_key, make_edge
+from burnish.forgetting import forget as forgetting
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.decision import Decision
 from burnish.records.deployment import Deployment

@@ -15,7 +15,7 @@ from burnish.cli.options import HERE, JsonOption, ProjectOption
 from burnish.errors import EXIT_DONE, EXIT_USAGE, fail
 
 if TYPE_CHECKING:
-    from burnish.forgetting import Forgetting
+    from burnish.forgetting.forget import Forgetting
 
 _SHOWN = 20
 
@@ -48,8 +48,9 @@ def forget(
 
     Names the models that learnt from them. The same command again ends one that was killed.
     """
-    from burnish import forgetting, lifecycle
+    from burnish import lifecycle
     from burnish.edge import fresh_key
+    from burnish.forgetting import forget as forgetting
 
     opened = lifecycle.open_project(project)
     edge = terminal_edge()

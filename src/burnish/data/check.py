@@ -56,8 +56,8 @@ def check(
     return tuple(sorted(issues, key=lambda issue: _ORDER.index(issue.severity)))
 
 
-# reasons that a check reports in its own words
-_TOLD = frozenset({"label-unknown", "empty-text", "empty-label"})
+# reasons that a check, or the tombstones, report in their own words
+_TOLD = frozenset({"label-unknown", "empty-text", "empty-label", "forgotten"})
 
 
 def _other_rejections(rejections: Sequence[Rejection]) -> list[Issue]:
