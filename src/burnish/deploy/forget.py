@@ -7,14 +7,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.data.tombstones import MARK
 from burnish.decide.array_files import SETTINGS
 from burnish.decide.baselines.tfidf import terms
 from burnish.deploy.bundle import (
     BUNDLE_FILE,
+    CARD_FILE,
     identity,
     listed_digests,
     load_bundle,
@@ -23,6 +25,7 @@ from burnish.deploy.bundle import (
 )
 from burnish.deploy.engine import load_engine
 from burnish.deploy.golden import GOLDEN_FILE, golden_text, make_golden, read_golden
+from burnish.evaluate.card import slice_name
 from burnish.models.learnt_words import TOKENIZER_FILE, is_tiny, pieces_only_in, without_pieces
 from burnish.records.deployment import Bundle, Golden
 from burnish.store.durable import new_folder, remove_folder
@@ -31,20 +34,27 @@ from burnish.store.workspace import Workspace, lock, names_in
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The rendered texts that go, and all that stay: what only the first have is taken out of learnt vocabularies."""
+    """The rendered texts that go, and all that stay: what only the first have is taken out of learnt vocabularies.
+
+    `values` are (column, value) pairs that only rows had that go: a card may name a slice by them.
+    """
 
     gone: Sequence[str]
     others: Sequence[str]
+    values: Collection[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A bundle that remembers rows: how many golden rows, and which words of its vocabularies."""
+    """A bundle that remembers rows: how many golden rows, which words of its vocabularies, and its card without them
+    where that changes.
+    """
 
     bundle: Bundle
     golden: int
     terms: frozenset[str]
     pieces: frozenset[str]
+    card: str | None
 
 
 def search_bundles(
@@ -63,8 +73,9 @@ def search_bundles(
         # golden rows that stay may be of a dataset that somebody removed
         kept = [text for row in golden if not is_meant(row.inputs) for text in row.inputs.values()]
         seen = Words(words.gone, [*words.others, *kept])
-        one = Marked(bundle, meant, _terms(folder, seen), _pieces(folder, seen))
-        if one.golden or one.terms or one.pieces:
+        card = _card(folder, words.values)
+        one = Marked(bundle, meant, _terms(folder, seen), _pieces(folder, seen), card)
+        if one.golden or one.terms or one.pieces or one.card is not None:
             found.append(one)
     return tuple(found)
 
@@ -79,7 +90,7 @@ def rewrite_bundle(
 ) -> Bundle:
     """Publish the bundle that stands in this one's place; the old folder stays until servers have been told.
 
-    Weights, label map and card are the same bytes. A term or token that only forgotten rows had loses its name: no
+    Weights and label map are the same bytes. A term or token that only forgotten rows had loses its name: no
     text can have it any more. Where no golden row is left, new ones are made of `spare` inputs. A bundle whose model
     was touched is loaded and proven before it is given back.
 
@@ -92,6 +103,8 @@ def rewrite_bundle(
     if marked.pieces:
         tokenizer = (old / TOKENIZER_FILE).read_bytes()
         changed[TOKENIZER_FILE] = without_pieces(tokenizer, marked.pieces)
+    if marked.card is not None:
+        changed[CARD_FILE] = marked.card.encode()
     golden = tuple(row for row in read_golden(old) if not is_meant(row.inputs))
     if not golden:
         golden = _golden_of(old, marked.bundle, spare)
@@ -135,6 +148,14 @@ def _golden_of(
     # without any row left the names of the labels are texts as good as others
     inputs = list(spare) or [dict.fromkeys(task.inputs, name) for name in task.label_names]
     return make_golden(fitted, task, inputs)
+
+
+def _card(folder: Path, values: Collection[tuple[str, str]]) -> str | None:
+    old = new = (folder / CARD_FILE).read_text(encoding="utf-8")
+    for column, value in values:
+        name = f"- {slice_name(column, value)}: "
+        new = new.replace(name, f"- {slice_name(column, MARK)}: ")
+    return None if new == old else new
 
 
 def _terms(folder: Path, words: Words) -> frozenset[str]:

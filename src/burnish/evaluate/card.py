@@ -156,7 +156,7 @@ def _limits(report: Report) -> list[str]:
         for one in top_confusions(report, count=3)
     ]
     lines += [
-        f"- where {_plain(one.column)} is {_plain(one.value)}: {shown.title(one.measure.name)} "
+        f"- {slice_name(one.column, one.value)}: {shown.title(one.measure.name)} "
         f"{shown.value(one.measure)} (95% interval {shown.interval(one.measure)})"
         for one in report.slices
         if one.flagged
@@ -208,6 +208,11 @@ def hub_name(base: str) -> str | None:
 def _quoted(text: str) -> str:
     """A JSON string is a YAML string: `no`, `1.0` and quotes stay text."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def slice_name(column: str, value: str) -> str:
+    """A slice as the card names it."""
+    return f"where {_plain(column)} is {_plain(value)}"
 
 
 def _plain(text: str) -> str:

@@ -149,7 +149,7 @@ def search(project: Project, edge: Edge, wanted: Wanted, *, also: Sequence[Examp
         workspace, erased=erased, is_gone=lambda column, value: (column, value) in values
     )
     spelt = [text for inputs in gone_inputs for text in _rendered(project, inputs)]
-    bundles = search_bundles(workspace, is_meant=is_meant, words=Words(spelt, others))
+    bundles = search_bundles(workspace, is_meant=is_meant, words=Words(spelt, others, values))
     tokenizers = _tokenizers(workspace, edge.cache, spelt, others)
     touched = {one.dataset.id for one in holdings if one.gone["test"]}
     references = tuple(
