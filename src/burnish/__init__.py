@@ -32,6 +32,7 @@ _HOMES = {
     "give_feedback": "burnish.api",
     "monitor": "burnish.api",
     "retrain": "burnish.api",
+    "forget": "burnish.api",
     "Task": "burnish.records.task",
     "Dataset": "burnish.records.dataset",
     "Recipe": "burnish.records.recipe",

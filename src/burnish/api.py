@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from burnish import lifecycle, maintain
 from burnish.data.start import start
-from burnish.edge import make_edge
+from burnish.edge import fresh_key, make_edge
+from burnish.forgetting import forget as forgetting
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.decision import Decision
 from burnish.records.deployment import Deployment
@@ -41,7 +42,8 @@ def check(project: str | Path = ".") -> tuple[Issue, ...]:
 def make_dataset(project: str | Path = ".", *, recipe: Recipe | None = None) -> Dataset:
     """Freeze the project's rows as a dataset version with its splits."""
     opened = lifecycle.open_project(Path(project))
-    return lifecycle.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
+    with lifecycle.using_rows(opened):
+        return lifecycle.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
 
 
 def export(
@@ -67,9 +69,10 @@ def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:
     """Fine-tune, or continue; returns at once when this dataset and recipe were trained already."""
     chosen, edge = recipe or Recipe(), make_edge()
     opened = lifecycle.open_project(Path(project))
-    prepared = lifecycle.prepare(opened, edge, recipe=chosen)
-    base = lifecycle.fetch(opened, prepared, chosen, edge)
-    return lifecycle.train(opened, prepared, chosen, edge, base=base)
+    with lifecycle.using_rows(opened):
+        prepared = lifecycle.prepare(opened, edge, recipe=chosen)
+        base = lifecycle.fetch(opened, prepared, chosen, edge)
+        return lifecycle.train(opened, prepared, chosen, edge, base=base)
 
 
 def evaluate(run: Run, project: str | Path = ".") -> Report:
@@ -189,3 +192,28 @@ def retrain(
     """
     opened = lifecycle.open_project(Path(project))
     return maintain.retrain(opened, recipe or Recipe(), make_edge(), because=because)
+
+
+def forget(
+    match: str | Path | None = None,
+    project: str | Path = ".",
+    *,
+    where: Sequence[str] = (),
+    containing: bool = False,
+    because: str = "",
+    dry_run: bool = False,
+) -> forgetting.Forgetting:
+    """Take a person's rows out of every file of the workspace: whole texts of a file, or `column=value` conditions.
+
+    With `dry_run` only look. Models that learnt from them are named, not changed.
+
+    Raises: nothing-matches, forget-what, busy, forget-incomplete, and the codes of reading what is asked for.
+    """
+    edge = make_edge()
+    opened = lifecycle.open_project(Path(project))
+    wanted = forgetting.asked(
+        opened, match=Path(match) if match else None, containing=containing, where=where
+    )
+    if dry_run:
+        return forgetting.look(opened, edge, wanted)
+    return forgetting.forget(opened, edge, wanted, because=because, fresh_key=fresh_key)

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import getpass
 import os
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from burnish.lifecycle import Edge
 from burnish.records.run import Step
+from burnish.store.keyed import KEY_BYTES
 
 
 def now() -> str:
@@ -26,6 +28,11 @@ def cache_folder() -> Path:
         return Path(named)
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "burnish"
+
+
+def fresh_key() -> bytes:
+    """A new secret key."""
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def make_edge(

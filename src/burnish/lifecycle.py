@@ -17,9 +17,10 @@ from burnish.data.changes import Changes
 from burnish.data.check import inspect
 from burnish.data.dataset import latest_dataset, load_dataset, load_rows
 from burnish.data.evidence import Finding, Scene
-from burnish.data.examples import read_examples
+from burnish.data.examples import ReadResult, read_examples
 from burnish.data.lineage import next_version
 from burnish.data.reading import Reading, task_reading, text_reading
+from burnish.data.tombstones import load_tombstones, without_forgotten
 from burnish.errors import BurnishError, fail
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.deployment import Bundle, Deployment
@@ -148,6 +149,15 @@ def open_project(root: Path) -> Project:
     return Project(task, open_workspace(root, create=True))
 
 
+def using_rows(project: Project) -> AbstractContextManager[None]:
+    """Held while rows are in hand, from reading them to the last record made from them: `forget` waits for nobody
+    and refuses to run beside it, and nothing that was forgotten can be written after it.
+
+    Raises: busy while rows are being forgotten.
+    """
+    return lock(project.workspace, "rows", shared=True)
+
+
 def check_data(
     project: Project,
     *,
@@ -160,11 +170,16 @@ def check_data(
     """
     from burnish.data.edits import editor, edits_of
     from burnish.data.reuse import reuse_issues
+    from burnish.data.tombstones import forgotten_row
 
     with _ledger(project.workspace) as ledger:
         edits = edits_of(ledger, project.task.name) if ledger else ()
+    known = load_tombstones(project.workspace)
+    edit = editor(edits, task=project.task)
     reading = task_reading(
-        project.task, project.workspace.root, edit=editor(edits, task=project.task)
+        project.task,
+        project.workspace.root,
+        edit=lambda row: forgotten_row(row) if known.knows(row) else edit(row),
     )
     scene = Scene(
         project.task,
@@ -281,6 +296,11 @@ def make_fix(project: Project, fix: Fix, recipe: Recipe, edge: Edge) -> Fixed:
     return Fixed(before, prepare(project, edge, recipe=recipe).dataset, made)
 
 
+def _read(project: Project) -> ReadResult:
+    """The rows of the task's files, those that were forgotten set aside."""
+    return without_forgotten(project.workspace, read_examples(project.task, project.workspace.root))
+
+
 def token_counter(
     project: Project, recipe: Recipe, edge: Edge, *, cached: bool = False
 ) -> TokenCounter | None:
@@ -323,7 +343,7 @@ def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:
         dataset = next_version(
             task,
             workspace,
-            read_examples(task, workspace.root),
+            _read(project),
             ledger=ledger,
             edits=edits_of(ledger, task.name) if ledger else (),
             salt=SALT,
@@ -653,14 +673,15 @@ def circle(project: Project, recipe: Recipe, edge: Edge) -> Outcome:
     A gate that fails shows in `report.verdict`, and that model is not bundled. Running it again continues
     where it stopped; a finished training is not repeated, and equal results give the versions that are there.
     """
-    edge.announce("check and split")
-    prepared = prepare(project, edge, recipe=recipe)
-    base = fetch(project, prepared, recipe, edge)
-    edge.announce(f"train on {len(prepared.rows['train'])} rows")
-    run = train(project, prepared, recipe, edge, base=base)
-    proof = prove(project, prepared, recipe, edge, base=base, run=run)
-    path = write_reports(project, prepared, proof=proof, run=run)
-    shadows = shadow(project, prepared, recipe, edge, proof=proof, base=base, run=run)
+    with using_rows(project):
+        edge.announce("check and split")
+        prepared = prepare(project, edge, recipe=recipe)
+        base = fetch(project, prepared, recipe, edge)
+        edge.announce(f"train on {len(prepared.rows['train'])} rows")
+        run = train(project, prepared, recipe, edge, base=base)
+        proof = prove(project, prepared, recipe, edge, base=base, run=run)
+        path = write_reports(project, prepared, proof=proof, run=run)
+        shadows = shadow(project, prepared, recipe, edge, proof=proof, base=base, run=run)
     from burnish.decide.decision import TUNED
 
     return Outcome(prepared, run, proof, proof.reports[TUNED], path, shadows)

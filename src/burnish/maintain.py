@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.data.dataset import load_dataset, load_memory, load_rows
+from burnish.data.tombstones import standing
 from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, BurnishError, fail
 from burnish.lifecycle import (
     WAIT_SECONDS,
@@ -27,6 +28,7 @@ from burnish.lifecycle import (
     split_shares,
     token_counter,
     train,
+    using_rows,
     write_reports,
 )
 from burnish.records.deployment import Deployment, Prediction
@@ -112,7 +114,7 @@ def monitor(project: Project, edge: Edge, *, version: str | None = None) -> Moni
 
     task, workspace = project.task, project.workspace
     deployment = named_or_live(workspace, task.name, version=version)
-    with open_ledger(workspace.ledger_path) as ledger:
+    with using_rows(project), open_ledger(workspace.ledger_path) as ledger:
         found = watch(
             task,
             workspace,
@@ -131,10 +133,10 @@ def monitor(project: Project, edge: Edge, *, version: str | None = None) -> Moni
             announce=edge.announce,
         )
         known = windows(ledger, version=deployment.version)
-    page = workspace.monitoring / f"{deployment.version}.html"
-    if found.judged or not page.is_file():
-        text = monitor_page(task, known, version=deployment.version, waiting=found.waiting_rows)
-        write_text(page, text)
+        page = workspace.monitoring / f"{deployment.version}.html"
+        if found.judged or not page.is_file():
+            text = monitor_page(task, known, version=deployment.version, waiting=found.waiting_rows)
+            write_text(page, text)
     for one in found.judged:
         tell(task, one, announce=edge.announce, sleep=time.sleep)
     return Monitored(found, known[-1] if known else None, page)
@@ -154,6 +156,7 @@ def retrain(project: Project, recipe: Recipe, edge: Edge, *, because: str) -> Re
 
     with (
         lock(project.workspace, "retrain"),
+        using_rows(project),
         open_ledger(project.workspace.ledger_path) as ledger,
     ):
         one = unfinished(ledger, project.task.name)
@@ -274,13 +277,13 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
     from burnish.retrain.meet import meet
 
     task, workspace, recipe = project.task, project.workspace, one.recipe
-    prepared = _grown(project, one, edge, ledger)
-    one = note(ledger, one.model_copy(update={"dataset_id": prepared.dataset.id}), at=edge.now())
     live = (
         open_version(workspace, task.name, version=one.live_version).opened
         if one.live_version is not None
         else None
     )
+    prepared = _grown(project, one, edge, ledger, live=live)
+    one = note(ledger, one.model_copy(update={"dataset_id": prepared.dataset.id}), at=edge.now())
     base = fetch(project, prepared, recipe, edge)
     name = _candidate_name(live)
     run = None
@@ -299,7 +302,7 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
         met = meet(
             task,
             prepared.rows,
-            held=load_rows(workspace, live.bundle.dataset_id),
+            held=load_rows(workspace, standing(workspace, live.bundle.dataset_id)),
             candidate=proof.tried[name].fitted,
             live=live,
             dataset_id=prepared.dataset.id,
@@ -340,23 +343,30 @@ def _candidate_name(live: Opened | None) -> str:
     return live.bundle.engine if live is not None and live.bundle.engine in BASELINES else TUNED
 
 
-def _grown(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Prepared:
-    """The child dataset: made at the first attempt, the very same at every further one."""
+def _grown(
+    project: Project, one: Retraining, edge: Edge, ledger: Ledger, *, live: Opened | None
+) -> Prepared:
+    """The child dataset: made at the first attempt, the very same at every further one.
+
+    When rows the live model learnt from were forgotten, the parent without them is reason enough to train again.
+    """
     from burnish.data.lineage import versions_of
     from burnish.retrain.rows import next_dataset
 
     workspace = project.workspace
     if one.dataset_id is not None:
-        dataset = load_dataset(workspace, one.dataset_id)
-    else:
-        counter = token_counter(project, one.recipe, edge)
+        dataset = load_dataset(workspace, standing(workspace, one.dataset_id))
+        return Prepared(dataset, load_rows(workspace, dataset.id))
+    counter = token_counter(project, one.recipe, edge)
+    parent = load_dataset(workspace, standing(workspace, one.parent_id))
+    try:
         with lock(workspace, "dataset", wait_seconds=WAIT_SECONDS):
             newest = versions_of(workspace, project.task)[-1]
             dataset = next_dataset(
                 project.task,
                 workspace,
                 ledger,
-                parent=load_dataset(workspace, one.parent_id),
+                parent=parent,
                 feedback_until=one.feedback_until,
                 shares=split_shares(project.task),
                 at=edge.now(),
@@ -365,6 +375,12 @@ def _grown(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Pre
                 memory=load_memory(workspace, newest.id),
                 number=newest.number + 1,
             )
+    except BurnishError as error:
+        learnt = live.bundle.dataset_id if live is not None else parent.id
+        if error.code != "nothing-new" or standing(workspace, learnt) == learnt:
+            raise
+        edge.announce("nothing is new, but rows the live model learnt from were forgotten")
+        dataset = parent
     return Prepared(dataset, load_rows(workspace, dataset.id))
 
 

@@ -127,8 +127,9 @@ def show(
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
-    prepared = lifecycle.prepare(opened, edge, recipe=recipe)
-    model = lifecycle.fetch(opened, prepared, recipe, edge)
+    with lifecycle.using_rows(opened):
+        prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+        model = lifecycle.fetch(opened, prepared, recipe, edge)
     tokeniser = load_tokeniser(model.folder, max_tokens=recipe.max_tokens)
     examples = [
         (split, example) for split, rows in prepared.rows.items() for example in rows

@@ -10,7 +10,19 @@ from typing import Any
 
 import typer
 
-from burnish.cli import circle, data, deploy, feedback, monitor, predict, retrain, runs, say, train
+from burnish.cli import (
+    circle,
+    data,
+    deploy,
+    feedback,
+    forget,
+    monitor,
+    predict,
+    retrain,
+    runs,
+    say,
+    train,
+)
 from burnish.cli.edge import quiet_libraries, terminate_like_interrupt
 from burnish.errors import (
     EXIT_BUG,
@@ -37,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _group in (circle, train, predict, deploy, feedback, monitor, retrain):
+for _group in (circle, train, predict, deploy, feedback, monitor, retrain, forget):
     _group.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

@@ -248,9 +248,7 @@ def _list(opened, *, as_json: bool) -> int:  # noqa: ANN001 - lifecycle.Project,
 
 
 def _tell(found: Retraining) -> None:
-    say.result(
-        f"dataset  {found.dataset_id}, child of {found.parent_id}; {found.fresh_rows} fresh test rows"
-    )
+    say.result(f"dataset  {found.dataset_id}{_parent(found)}; {found.fresh_rows} fresh test rows")
     for one in found.comparisons:
         say.result(
             f"{one.metric} of {one.ours} against live: {one.difference:+.4f} "
@@ -269,3 +267,8 @@ def _tell(found: Retraining) -> None:
 
 def _start(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS].rstrip()}..."
+
+
+def _parent(found: Retraining) -> str:
+    """Nothing where no row was new: then the dataset is the one from which rows were forgotten."""
+    return "" if found.dataset_id == found.parent_id else f", child of {found.parent_id}"

@@ -56,9 +56,10 @@ def train(
         seed=seed,
     )
     edge = terminal_edge(save_every_seconds=save_every)
-    prepared = lifecycle.prepare(opened, edge, recipe=recipe)
-    model = lifecycle.fetch(opened, prepared, recipe, edge)
-    run = lifecycle.train(opened, prepared, recipe, edge, base=model)
+    with lifecycle.using_rows(opened):
+        prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+        model = lifecycle.fetch(opened, prepared, recipe, edge)
+        run = lifecycle.train(opened, prepared, recipe, edge, base=model)
     if as_json:
         say.as_json(run.model_dump(mode="json"))
         return
@@ -80,10 +81,11 @@ def evaluate(
     opened = lifecycle.open_project(project)
     edge = terminal_edge()
     found = lifecycle.read_run(opened, run)
-    prepared = lifecycle.prepare(opened, edge, recipe=found.recipe)
-    base = lifecycle.fetch(opened, prepared, found.recipe, edge)
-    proof = lifecycle.prove(opened, prepared, found.recipe, edge, base=base, run=found)
-    path = lifecycle.write_reports(opened, prepared, proof=proof, run=found)
+    with lifecycle.using_rows(opened):
+        prepared = lifecycle.prepare(opened, edge, recipe=found.recipe)
+        base = lifecycle.fetch(opened, prepared, found.recipe, edge)
+        proof = lifecycle.prove(opened, prepared, found.recipe, edge, base=base, run=found)
+        path = lifecycle.write_reports(opened, prepared, proof=proof, run=found)
     report = proof.reports[TUNED]
     if as_json:
         say.as_json(report.model_dump(mode="json"))
@@ -120,13 +122,16 @@ def decide(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
     edge = terminal_edge()
-    prepared = lifecycle.prepare(opened, edge, recipe=recipe)
-    model = lifecycle.fetch(opened, prepared, recipe, edge)
-    proof = lifecycle.prove(opened, prepared, recipe, edge, base=model, run=None)
+    with lifecycle.using_rows(opened):
+        prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+        model = lifecycle.fetch(opened, prepared, recipe, edge)
+        proof = lifecycle.prove(opened, prepared, recipe, edge, base=model, run=None)
+        path = None
+        if not as_json:
+            path = lifecycle.write_reports(opened, prepared, proof=proof, run=None)
     if as_json:
         say.as_json(proof.decision.model_dump(mode="json"))
         return
-    path = lifecycle.write_reports(opened, prepared, proof=proof, run=None)
     say.table(
         ["candidate", opened.task.primary_metric, "ms a row", "explains"],
         [

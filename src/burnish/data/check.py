@@ -123,8 +123,8 @@ def rows_of(examples: Mapping[Split, Sequence[Example]]) -> list[Seen]:
     return rows
 
 
-# reasons that a check reports in its own words
-_TOLD = frozenset({"label-unknown", "empty-text", "empty-label"})
+# reasons that a check, or the tombstones, report in their own words
+_TOLD = frozenset({"label-unknown", "empty-text", "empty-label", "forgotten"})
 
 
 def _other_rejections(scene: Scene) -> Iterable[Finding]:

@@ -19,6 +19,7 @@ from burnish.data.examples import ReadResult
 from burnish.data.inherit import Inherited, forgotten_by, inherited, remembered
 from burnish.data.settle import settle
 from burnish.data.split import SHARES, assign
+from burnish.data.tombstones import explained
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitCount, SplitRule
 from burnish.records.example import SPLITS, Example, Split
@@ -144,10 +145,12 @@ def freeze(
     memory: Inherited | None = None,
     born: Born = Born(),
     at: str,
+    task_id: str | None = None,
 ) -> Dataset:
     """Write rows that have their splits as a dataset version; one with the same content is returned as it is.
 
     What `memory` knows of texts and groups that are not among the rows is kept for its children.
+    `task_id` is the task the rows were labelled for, where that is another than `task`.
 
     Raises: dataset-damaged, and those of new_folder.
     """
@@ -164,7 +167,7 @@ def freeze(
     rejected_lines = _lines(rejection.model_dump(mode="json") for rejection in rejections)
     rows_sha256 = hashlib.sha256(row_lines).hexdigest()
     identity = {
-        "task": task.id,
+        "task": task_id or task.id,
         "salt": salt,
         "shares": list(shares),
         "parent": parent_id,
@@ -175,7 +178,7 @@ def freeze(
     identity |= {name: hashlib.sha256(data).hexdigest() for name, data in besides.items() if data}
     dataset = Dataset(
         id=content_id(identity),
-        task_id=task.id,
+        task_id=task_id or task.id,
         parent_id=parent_id,
         salt=salt,
         shares=shares,
@@ -416,7 +419,10 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _verified(workspace: Workspace, id: str) -> Path:
-    folder = resolve(workspace.datasets, id)
+    try:
+        folder = resolve(workspace.datasets, id)
+    except BurnishError as error:
+        raise explained(workspace, id, error) from error
     problems = verify_folder(folder)
     if problems:
         raise BurnishError(tuple(_damaged(folder, problem.what) for problem in problems))

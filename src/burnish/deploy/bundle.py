@@ -144,7 +144,7 @@ def load_bundle(folder: Path) -> Bundle:
         bundle = Bundle.model_validate_json((folder / BUNDLE_FILE).read_bytes())
     except (OSError, pydantic.ValidationError) as error:
         raise BurnishError((_tampered(BUNDLE_FILE, "it is not a bundle record"),)) from error
-    if bundle.id != identity(bundle, _listed_digests(folder)):
+    if bundle.id != identity(bundle, listed_digests(folder)):
         what = f"the files listed are not those of bundle {bundle.id}"
         raise BurnishError((_tampered(MANIFEST_NAME, what),))
     return bundle
@@ -226,7 +226,7 @@ def _digests(draft: Path) -> dict[str, str]:
     }
 
 
-def _listed_digests(folder: Path) -> dict[str, str]:
+def listed_digests(folder: Path) -> dict[str, str]:
     """The same, read from a manifest that was just verified. The record is left out: it holds the id."""
     manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
     if manifest["checksum"] != "sha256":

@@ -24,7 +24,7 @@ EVENT_KIND = "deployment"
 class _Said(Record):
     """The payload of one event: the bundle that is to answer, and why."""
 
-    action: Literal["promote", "rollback"]
+    action: Literal["promote", "rollback", "replace"]
     bundle_id: str
     engine: str
     run_id: str | None
@@ -33,6 +33,8 @@ class _Said(Record):
     forced: bool
     stage: Stage
     because: str
+    # the bundle whose place `bundle_id` takes in everything that was said before: the version keeps its name
+    replaced: str | None = None
 
 
 @dataclass(slots=True)
@@ -124,6 +126,40 @@ def rollback(ledger: Ledger, task_name: str, *, by: str, because: str, at: str) 
     return _record(ledger, said, task_name=task_name, by=by, at=at)
 
 
+def replace_bundle(
+    ledger: Ledger, bundle: Bundle, *, replaced: str, by: str, because: str, at: str
+) -> None:
+    """Put a bundle in the place of another in the whole history: same version, same stage, other bytes.
+
+    Running servers verify and load it, and go on answering with the old one until then. Nothing is recorded when
+    no version has the old bundle.
+    """
+    known = deployments(ledger, bundle.task_name)
+    old = next((one for one in known if one.bundle_id == replaced), None)
+    if old is None:
+        return
+    said = _Said(
+        action="replace",
+        bundle_id=bundle.id,
+        engine=old.engine,
+        run_id=old.run_id,
+        report_id=old.report_id,
+        verdict=old.verdict,
+        forced=old.forced,
+        stage=old.stage,
+        because=because,
+        replaced=replaced,
+    )
+    record_event(
+        ledger,
+        kind=EVENT_KIND,
+        subject=bundle.task_name,
+        by=by,
+        at=at,
+        payload=said.model_dump(mode="json"),
+    )
+
+
 def deployments(
     ledger: Ledger, task_name: str | None = None, *, until: str | None = None
 ) -> list[Deployment]:
@@ -191,6 +227,9 @@ def _replay(
     for task_name, by, at, sequence, said in facts:
         course = courses.setdefault(task_name, _Course())
         bundle_id = said.bundle_id
+        if said.replaced is not None:
+            _take_place(course, past, task_name=task_name, old=said.replaced, new=bundle_id)
+            continue
         version = course.versions.setdefault(bundle_id, f"{task_name}-{len(course.versions) + 1}")
         top = course.stack[-1] if course.stack else None
         replaces = top if said.stage == "live" and top != bundle_id else None
@@ -220,6 +259,21 @@ def _replay(
             continue  # two people at once: what is live cannot also be in shadow
         course.current[bundle_id] = deployment
     return courses, past
+
+
+def _take_place(
+    course: _Course, past: list[Deployment], *, task_name: str, old: str, new: str
+) -> None:
+    """Let one bundle stand for another in everything replayed so far."""
+
+    def renamed(one: Deployment) -> Deployment:
+        mine = one.task_name == task_name and one.bundle_id == old
+        return one.model_copy(update={"bundle_id": new}) if mine else one
+
+    course.versions = {new if id == old else id: name for id, name in course.versions.items()}
+    course.stack = [new if id == old else id for id in course.stack]
+    course.current = {new if id == old else id: renamed(d) for id, d in course.current.items()}
+    past[:] = [renamed(one) for one in past]
 
 
 def _stand(course: _Course, bundle_id: str, *, rollback: bool) -> None:

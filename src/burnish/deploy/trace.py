@@ -76,6 +76,7 @@ def _before(live: Sequence[Deployment], at: str) -> list[Deployment]:
 
 def _datasets(workspace: Workspace, deployment: Deployment) -> tuple[list[Dataset], list[str]]:
     from burnish.data.dataset import load_dataset
+    from burnish.data.tombstones import standing
     from burnish.deploy.bundle import load_bundle
 
     chain: list[Dataset] = []
@@ -90,7 +91,7 @@ def _datasets(workspace: Workspace, deployment: Deployment) -> tuple[list[Datase
     wanted: str | None = bundle.dataset_id
     while wanted is not None:
         try:
-            dataset = load_dataset(workspace, wanted)
+            dataset = load_dataset(workspace, standing(workspace, wanted))
         except (BurnishError, ValidationError):
             return chain, [*missing, f"dataset {wanted} is not whole"]
         chain.append(dataset)

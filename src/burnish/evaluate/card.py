@@ -154,7 +154,7 @@ def _limits(report: Report) -> list[str]:
         for one in top_confusions(report, count=3)
     ]
     lines += [
-        f"- where {plain(one.column)} is {plain(one.value)}: {shown.title(one.measure.name)} "
+        f"- {slice_name(one.column, one.value)}: {shown.title(one.measure.name)} "
         f"{shown.value(one.measure)} (95% interval {shown.interval(one.measure)})"
         for one in report.slices
         if one.flagged
@@ -201,6 +201,11 @@ def hub_name(base: str) -> str | None:
         ('org/name', None)
     """
     return base.removeprefix("hub:").split("@")[0] if base.startswith("hub:") else None
+
+
+def slice_name(column: str, value: str) -> str:
+    """A slice as the card names it."""
+    return f"where {plain(column)} is {plain(value)}"
 
 
 def _names(columns: tuple[str, ...]) -> str:

@@ -202,7 +202,7 @@ def _rows(window: Window, reference: Seen, *, seed: int) -> tuple[ChangedRow, ..
         found.append(
             ChangedRow(
                 prediction_id=window.ids[row],
-                text=_cut(seen.texts[row]),
+                text=cut(seen.texts[row]),
                 label=", ".join(said),
                 score=likeness(float(scores_R[place])),
             )
@@ -241,7 +241,8 @@ def _by_difference(shares: Sequence[Share]) -> tuple[Share, ...]:
     return tuple(sorted(shares, key=lambda share: -abs(share.window - share.reference)))
 
 
-def _cut(text: str | None) -> str:
+def cut(text: str | None) -> str:
+    """A text as a window shows it: its first 280 characters, an ellipsis when there is more."""
     if text is None:
         return ""
     return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from burnish.data.dataset import load_rows
+from burnish.data.tombstones import standing
 from burnish.deploy.bundle import load_bundle
 from burnish.encode.render import render
 from burnish.errors import BurnishError
@@ -35,7 +36,7 @@ def embedding_of(
     bundle = load_bundle(workspace.bundles / deployment.bundle_id)
 
     def train_texts() -> list[str]:
-        rows = load_rows(workspace, bundle.dataset_id)["train"]
+        rows = load_rows(workspace, standing(workspace, bundle.dataset_id))["train"]
         return [render(task, row.inputs) for row in rows]
 
     try:

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from burnish.data.dataset import load_rows
 from burnish.data.redact import redact
+from burnish.data.tombstones import standing
 from burnish.deploy.bundle import Opened
 from burnish.encode.render import render
 from burnish.evaluate.predict import predict_encodings
@@ -81,7 +82,7 @@ def journal_text(task: Task, inputs: dict[str, str]) -> str:
 
 
 def _rows_of(opened: Opened, workspace: Workspace, *, seed: int) -> list[Example]:
-    rows = load_rows(workspace, opened.bundle.dataset_id)["test"]
+    rows = load_rows(workspace, standing(workspace, opened.bundle.dataset_id))["test"]
     if len(rows) <= _MOST_ROWS:
         return rows
     chosen = np.random.default_rng(seed).choice(len(rows), _MOST_ROWS, replace=False)

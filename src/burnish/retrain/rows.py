@@ -9,6 +9,7 @@ from burnish.data.edits import edits_of
 from burnish.data.evidence import TokenLengths
 from burnish.data.examples import read_examples
 from burnish.data.inherit import Inherited
+from burnish.data.tombstones import without_forgotten
 from burnish.deploy.deployments import deployments
 from burnish.errors import BurnishError
 from burnish.records.dataset import Dataset
@@ -48,7 +49,7 @@ def next_dataset(
         given_until(task, ledger, until=feedback_until),
     )
     try:
-        read = read_examples(task, workspace.root)
+        read = without_forgotten(workspace, read_examples(task, workspace.root))
     except BurnishError as error:
         if {problem.code for problem in error.problems} != {"file-missing"}:
             raise

@@ -46,6 +46,7 @@ from burnish.store.temporaries import (
 __all__ = [
     "Checksum",
     "LineLog",
+    "exchange_folder",
     "free_bytes",
     "make_folder",
     "manifest_sha256",
@@ -220,6 +221,22 @@ def remove_folder(target: Path) -> None:
                 continue
             _fsync_folder(target.parent)
             shutil.rmtree(doomed)
+    except OSError as error:
+        raise told(error, target) from error
+
+
+def exchange_folder(target: Path, *, published: Path) -> None:
+    """Put a published folder of the same file system in the place of `target`, which is removed.
+
+    A kill in between leaves `published` whole where it is: the same call again ends the work.
+
+    Raises: not-writable, write-failed.
+    """
+    remove_folder(target)
+    try:
+        os.rename(published, target)
+        _fsync_folder(target.parent)
+        _fsync_folder(published.parent)
     except OSError as error:
         raise told(error, target) from error
 

@@ -90,6 +90,16 @@ class Workspace:
         return self.state / "ledger.db"
 
     @property
+    def forget_key_path(self) -> Path:
+        """The key of the hashes by which forgotten rows are known again; there after the first `burnish forget`."""
+        return self.state / "forget.key"
+
+    @property
+    def exchange(self) -> Path:
+        """Folders rewritten by `burnish forget` on their way into the place of the old ones; empty otherwise."""
+        return self.state / "exchange"
+
+    @property
     def token_path(self) -> Path:
         """The bearer token of the server."""
         return self.state / "token"
@@ -163,10 +173,14 @@ def names_in(folder: Path) -> list[str]:
 
 
 @contextmanager
-def lock(workspace: Workspace, name: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def lock(
+    workspace: Workspace, name: str, *, wait_seconds: float = 0.0, shared: bool = False
+) -> Iterator[None]:
     """Hold `name` for this block; the system lets go of it when the process ends, however it ends.
 
-    Another holder is waited for `wait_seconds`. Raises: busy (naming the process that holds it), not-writable.
+    Another holder is waited for `wait_seconds`. Many may hold it `shared`, as long as nobody holds it alone.
+
+    Raises: busy (naming the process that holds it), not-writable.
     """
     if not _NAME.fullmatch(name):
         raise fail("id-invalid", f"{name[:80]!r} is not a name", where="locks")
@@ -178,9 +192,10 @@ def lock(workspace: Workspace, name: str, *, wait_seconds: float = 0.0) -> Itera
         raise told(error, path) from error
     try:
         until = time.monotonic() + wait_seconds
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
                 break
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
@@ -190,7 +205,8 @@ def lock(workspace: Workspace, name: str, *, wait_seconds: float = 0.0) -> Itera
                 time.sleep(_POLL_SECONDS)
         try:
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            if not shared:  # of several holders none can be named for all
+                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             raise told(error, path, needs_bytes=16) from error
         yield

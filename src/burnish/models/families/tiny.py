@@ -29,11 +29,10 @@ from transformers import (
 )
 
 from burnish.models.learner import hush
+from burnish.models.learnt_words import TINY_LAYERS, TINY_VOCABULARY, TINY_WIDTH
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_VOCABULARY = 4096
-_WIDTH = 64
-_LAYERS = 2
+_VOCABULARY, _WIDTH, _LAYERS = TINY_VOCABULARY, TINY_WIDTH, TINY_LAYERS
 _HEADS = 4
 _POSITIONS = 512
 

@@ -1,0 +1,133 @@
+"""Forget rows in reports: their texts are marked in the record and on the page, and no figure changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.data.erased import Erased
+from burnish.data.tombstones import MARK
+from burnish.records.report import Neighbour, Report, Slice, WorstRow
+from burnish.store.durable import new_folder, remove_folder
+from burnish.store.workspace import Workspace, names_in
+
+RECORD, PAGE = "report.json", "report.html"
+_MAIN = "<main>"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A report that shows forgotten rows: the record without them, and every text that changed with its mark."""
+
+    report: Report
+    changed: dict[str, str]
+
+
+def search_reports(
+    workspace: Workspace, *, erased: Erased, is_gone: Callable[[str, str], bool]
+) -> tuple[Told, ...]:
+    """The reports that show a row that is meant. `is_gone` tells of a column's value whether only such rows had it.
+
+    Raises: report-damaged.
+    """
+    found = []
+    for name in names_in(workspace.reports):
+        report = load_report(workspace.reports / name)
+        told = _told(report, erased, is_gone)
+        if told.changed:
+            found.append(told)
+    return tuple(found)
+
+
+def load_report(folder: Path) -> Report:
+    """The record of a report folder.
+
+    Raises: report-damaged.
+    """
+    from burnish.errors import fail
+    from burnish.store.manifest import verify_folder
+
+    try:
+        problems = verify_folder(folder)
+        if not problems:
+            return Report.model_validate_json((folder / RECORD).read_bytes())
+        why = problems[0].what
+    except (OSError, ValueError) as error:
+        why = f"it cannot be read ({type(error).__name__})"
+    raise fail(
+        "report-damaged",
+        why,
+        where=f"report {folder.name}",
+        expected="the files as they were written",
+        fix="remove the folder, then run the same command again",
+    )
+
+
+def rewrite_report(workspace: Workspace, told: Told, *, at: str) -> Path:
+    """Publish the report's folder without the texts, ready to take the old one's place; its id stays.
+
+    Raises: disk-full, not-writable.
+    """
+    old = workspace.reports / told.report.id
+    note = (
+        f"rows of this report were forgotten at {at}: their texts are marked {MARK}, and every figure "
+        "is what it was when they were measured"
+    )
+    known = [
+        one
+        for one in told.report.warnings
+        if not one.startswith("rows of this report were forgotten")
+    ]
+    report = told.report.model_copy(update={"warnings": (*known, note)})
+    staged = workspace.exchange / f"reports.{told.report.id}"
+    remove_folder(staged)
+    with new_folder(staged) as folder:
+        for source in sorted(old.iterdir()):
+            if source.name == RECORD:
+                (folder / RECORD).write_text(report.model_dump_json(indent=1), "utf-8")
+            elif source.name == PAGE:
+                (folder / PAGE).write_text(_page(source.read_text("utf-8"), told, note), "utf-8")
+            elif source.name != "manifest.json":
+                (folder / source.name).write_bytes(source.read_bytes())
+    return staged
+
+
+def _told(report: Report, erased: Erased, is_gone: Callable[[str, str], bool]) -> Told:
+    changed: dict[str, str] = {}
+
+    def kept(old: str, new: str) -> str:
+        if new != old:
+            changed[old] = new
+        return new
+
+    def near(one: Neighbour) -> Neighbour:
+        return one.model_copy(update={"text": kept(one.text, erased.text(one.text))})
+
+    def worst(one: WorstRow) -> WorstRow:
+        text = kept(one.text, erased.text(one.text))
+        return one.model_copy(update={"text": text, "nearest": tuple(map(near, one.nearest))})
+
+    def slice_of(one: Slice) -> Slice:
+        gone = is_gone(one.column, one.value)
+        return one.model_copy(update={"value": kept(one.value, MARK)}) if gone else one
+
+    fields = {
+        "worst": tuple(map(worst, report.worst)),
+        "slices": tuple(map(slice_of, report.slices)),
+    }
+    return Told(report.model_copy(update=fields), changed)
+
+
+def _page(page: str, told: Told, note: str) -> str:
+    """The page with every changed text replaced as the template had escaped it, and the note at its head."""
+    from markupsafe import escape
+
+    for old, new in told.changed.items():
+        for spelt in (str(escape(old)), str(escape(old)).replace("_", "_<wbr>")):
+            # a text fills its element; a short one may be part of many other words
+            page = page.replace(f">{spelt}<", f">{escape(new)}<")
+    page = re.sub(r'<p class="note" id="forgotten">.*?</p>', "", page, flags=re.DOTALL)
+    mark = f'<p class="note" id="forgotten">{escape(note)}</p>'
+    return page.replace(_MAIN, f"{_MAIN}\n{mark}", 1)
