@@ -86,8 +86,8 @@ def test_a_batch_is_its_rows_laid_end_to_end(lengths: list[int], seed: int) -> N
         inside = slice(ends[place], ends[place + 1])
         assert_array_equal(batch.token_ids_N[inside], encodings[row].ids_T)
         assert_array_equal(batch.position_ids_N[inside], np.arange(lengths[row]))
-    assert_array_equal(batch.supervised_R, ends[:-1])
+    assert_array_equal(batch.supervised_S, ends[:-1])
     assert_array_equal(batch.rows_R, rows)
-    assert_array_equal(batch.targets_RL, targets[rows])
-    assert_array_equal(batch.weights_R, weights[rows])
+    assert_array_equal(batch.targets, targets[rows])
+    assert_array_equal(batch.weights_S, weights[rows])
     assert {batch.token_ids_N.dtype, ends.dtype, batch.rows_R.dtype} == {np.dtype(np.int64)}

@@ -15,11 +15,11 @@ from torch import nn
 from burnish.encode.pack import micro_batches, pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
 from burnish.models.family import family_of, model_type_of
-from burnish.models.learner import Learner, forward, hush, pick_device, pick_precision
+from burnish.models.learner import Learner, forward, hush, layout_of, pick_device, pick_precision
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
 
-# Token rectangle of one inference forward pass. Source: LOG.md, 2026-11-22, inference batch size.
+# Tokens of one inference forward pass. Source: LOG.md, 2026-11-22, inference batch size.
 _INFERENCE_TOKENS = 1024
 # The BERT paper's initialisation, which every family here shares.
 _FRESH_STD = 0.02
@@ -46,7 +46,7 @@ class TransformersFitted:
         return tokenise(self.tokeniser, texts)
 
     def logits(self, encodings: Sequence[Encoding]) -> FloatArray:
-        """Logits (R, L) of each row, computed longest first in rectangles of like length."""
+        """Logits (R, L) of each row, computed longest first, rows of like length together."""
         n_labels = self.learner.n_labels
         result = np.zeros((len(encodings), n_labels))
         lengths = [len(encoding) for encoding in encodings]
@@ -155,11 +155,13 @@ def weights_bytes(fitted: TransformersFitted) -> int:
 def _learner(model: nn.Module, *, folder: Path, precision: str, n_labels: int) -> Learner:
     device = pick_device()
     pad_id = getattr(cast(Any, model).config, "pad_token_id", None)
+    chosen = pick_precision(precision, device)
     return Learner(
         model=model.to(device),
         model_type=model_type_of(folder),
         n_labels=n_labels,
         pad_id=pad_id if isinstance(pad_id, int) else 0,
         device=device,
-        precision=pick_precision(precision, device),
+        precision=chosen,
+        layout=layout_of(model, device=device, precision=chosen),
     )

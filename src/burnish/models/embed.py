@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModel
 
 from burnish.encode.pack import micro_batches, pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
-from burnish.models.learner import hush, pick_device, rectangle
-from burnish.records.encoding import Encoding, FloatArray
+from burnish.models.learner import Layout, hush, layout_of, pick_device
+from burnish.models.rows import flat_rows, padded_rows
+from burnish.models.stacks import hidden_states, padded_hidden_states
+from burnish.records.encoding import Batch, Encoding, FloatArray
 
 _INFERENCE_TOKENS = 1024
 
@@ -26,6 +28,7 @@ class Embedder:
     model: nn.Module
     tokeniser: Tokeniser
     device: torch.device
+    layout: Layout
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Token ids of each text."""
@@ -48,7 +51,8 @@ def load_embedder(folder: Path, *, max_tokens: int) -> Embedder:
     )
     device = pick_device()
     model = model.to(device).eval()
-    return Embedder(model, load_tokeniser(folder, max_tokens=max_tokens), device)
+    layout = layout_of(model, device=device, precision="fp32")
+    return Embedder(model, load_tokeniser(folder, max_tokens=max_tokens), device, layout)
 
 
 def _mean_vectors(embedder: Embedder, encodings: Sequence[Encoding]) -> FloatArray:
@@ -60,12 +64,20 @@ def _mean_vectors(embedder: Embedder, encodings: Sequence[Encoding]) -> FloatArr
     every = np.arange(len(encodings))
     for rows in micro_batches(every, lengths, batch_tokens=_INFERENCE_TOKENS):
         batch = pack(encodings, rows, targets_RL=empty, weights_R=ones)
-        ids, mask = rectangle(batch, pad_id=embedder.tokeniser.pad_id, device=embedder.device)
         with torch.inference_mode():
-            hidden_RTH = embedder.model(input_ids=ids, attention_mask=mask).last_hidden_state
-            weight = torch.ones_like(ids) if mask is None else mask
-            weight_RT1 = weight[:, :, None].to(hidden_RTH.dtype)
-            mean_RH = (hidden_RTH * weight_RT1).sum(1) / weight_RT1.sum(1)
+            hidden_NH = _hidden(embedder, batch)
+            parts = hidden_NH.split(list(batch.lengths))
+            mean_RH = torch.stack([part.mean(0) for part in parts])
             unit_RH = torch.nn.functional.normalize(mean_RH, dim=1)
         result[rows] = unit_RH.cpu().numpy()
     return result
+
+
+def _hidden(embedder: Embedder, batch: Batch) -> Tensor:
+    """The hidden states of the real tokens, (N, H)."""
+    if embedder.layout.padded_because is None:
+        rows = flat_rows(batch, device=embedder.device)
+        return hidden_states(embedder.model, rows, body=embedder.layout.body)
+    rows = padded_rows(batch, pad_id=embedder.tokeniser.pad_id, device=embedder.device)
+    states = padded_hidden_states(embedder.model, rows)
+    return states if rows.read.tokens is None else states[rows.read.tokens]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from burnish.errors import fail, nearest
 from burnish.models.families import encoder
+from burnish.models.rows import Rows
 from burnish.records.recipe import Recipe
 
 
@@ -22,8 +23,9 @@ class Family(Protocol):
     """What training and serving need to know about an architecture.
 
     `head(model, hidden_R1H)` gives the logits of pooled hidden states, exactly as the stock forward
-    pass does from whole rows. Training and inference run `head(pooled(...))`; the stock pass is the oracle
-    they are tested against. `lora_targets` are module-name endings.
+    pass does from whole rows. Training and inference run `head(pooled_flat(...))` on rows laid end to end, or
+    `head(pooled(...))` on padded rectangles where an architecture needs them; the stock pass is the oracle both
+    are tested against. `lora_targets` are module-name endings.
     """
 
     MODEL_TYPES: frozenset[str]
@@ -38,6 +40,7 @@ class Family(Protocol):
     ) -> nn.Module: ...
     def head(self, model: nn.Module, hidden_R1H: Tensor) -> Tensor: ...
     def pooled(self, model: nn.Module, ids: Tensor, mask: Tensor | None) -> Tensor: ...
+    def pooled_flat(self, model: nn.Module, rows: Rows, *, body: str) -> Tensor: ...
     def head_modules(self, model: nn.Module) -> tuple[str, ...]: ...
     def last_linear(self, model: nn.Module) -> nn.Linear: ...
     def pretrained_pooler(self, model: nn.Module) -> nn.Linear | None: ...

@@ -7,12 +7,20 @@ one. The answer is the stock pass's, and so is every gradient.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from burnish.models.attention import Attend, Rules, body_named
+from burnish.models.rows import Rows, Spans
+from burnish.models.stacks import embedded, layers_of
+
 MODEL_TYPES = frozenset({"bert", "roberta", "electra", "distilbert"})
+
+# (the layer's attention, queries, keys, values) -> context, in the shape of the queries
+_Attend = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 
 
 def first_token(stem: nn.Module, ids: Tensor, mask: Tensor | None) -> Tensor:
@@ -24,54 +32,60 @@ def first_token(stem: nn.Module, ids: Tensor, mask: Tensor | None) -> Tensor:
     hidden_RTH = part.embeddings(ids)
     if hasattr(part, "embeddings_project"):
         hidden_RTH = part.embeddings_project(hidden_RTH)
-    distilled = part.config.model_type == "distilbert"
-    layers = part.transformer.layer if distilled else part.encoder.layer
     keep_R11T = None if mask is None else mask.bool()[:, None, None, :]
-    for layer in layers[:-1]:
+    *lower, last = layers_of(stem)
+    for layer in lower:
         hidden_RTH = layer(hidden_RTH, keep_R11T)
-    finish = _distilbert_layer if distilled else _bert_layer
-    return finish(layers[-1], hidden_RTH, keep_R11T)
+
+    def attend(inner: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        context = scaled_dot_product_attention(
+            _heads(inner, query),
+            _heads(inner, key),
+            _heads(inner, value),
+            attn_mask=keep_R11T,
+            dropout_p=_dropout(inner),
+        )
+        return context.transpose(1, 2).flatten(-2)
+
+    return _finish(last, hidden_RTH, hidden_RTH[:, :1], attend)
 
 
-def _bert_layer(layer: Any, hidden_RTH: Tensor, keep_R11T: Tensor | None) -> Tensor:
-    first_R1H = hidden_RTH[:, :1]
+def first_token_flat(stem: nn.Module, rows: Rows, *, body: str) -> Tensor:
+    """The same, (R, 1, H), from rows laid end to end."""
+    lengths, device = rows.read.lengths, rows.read.ids.device
+    hidden_1NH = embedded(stem, rows.read)
+    *lower, last = layers_of(stem)
+    own = Attend(body, rows.spans())
+    for layer in lower:
+        hidden_1NH = layer(hidden_1NH, None, spans=own)
+    spans = Spans((1,) * len(lengths), lengths, device)
+
+    def attend(inner: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        rules = Rules(inner.attention_head_size**-0.5, dropout=_dropout(inner))
+        parts = (_heads(inner, states) for states in (query, key, value))
+        # one query a row fills no block of a CUDA kernel
+        return body_named("dense" if body == "dense" else "rows")(*parts, spans, rules).flatten(-2)
+
+    first_1RH = hidden_1NH[:, rows.read.starts]
+    return _finish(last, hidden_1NH, first_1RH, attend).transpose(0, 1)
+
+
+def _finish(layer: Any, hidden: Tensor, first: Tensor, attend: _Attend) -> Tensor:
+    """A layer's output where `first` is, its keys and values from everywhere."""
+    if hasattr(layer, "ffn"):  # DistilBERT
+        inner = layer.attention
+        context = attend(inner, inner.q_lin(first), inner.k_lin(hidden), inner.v_lin(hidden))
+        attended = layer.sa_layer_norm(inner.out_lin(context) + first)
+        return layer.output_layer_norm(layer.ffn(attended) + attended)
     inner = layer.attention.self
-    context = _attend(
-        inner,
-        inner.query(first_R1H),
-        inner.key(hidden_RTH),
-        inner.value(hidden_RTH),
-        keep_R11T,
-    )
-    attended_R1H = layer.attention.output(context, first_R1H)
-    return layer.output(layer.intermediate(attended_R1H), attended_R1H)
+    context = attend(inner, inner.query(first), inner.key(hidden), inner.value(hidden))
+    attended = layer.attention.output(context, first)
+    return layer.output(layer.intermediate(attended), attended)
 
 
-def _distilbert_layer(layer: Any, hidden_RTH: Tensor, keep_R11T: Tensor | None) -> Tensor:
-    first_R1H = hidden_RTH[:, :1]
-    inner = layer.attention
-    context = _attend(
-        inner,
-        inner.q_lin(first_R1H),
-        inner.k_lin(hidden_RTH),
-        inner.v_lin(hidden_RTH),
-        keep_R11T,
-    )
-    attended_R1H = layer.sa_layer_norm(inner.out_lin(context) + first_R1H)
-    return layer.output_layer_norm(layer.ffn(attended_R1H) + attended_R1H)
+def _heads(inner: Any, states: Tensor) -> Tensor:
+    return states.unflatten(-1, (-1, inner.attention_head_size)).transpose(1, 2)
 
 
-def _attend(
-    inner: Any, query_R1H: Tensor, key_RTH: Tensor, value_RTH: Tensor, keep_R11T: Tensor | None
-) -> Tensor:
-    def heads(states: Tensor) -> Tensor:
-        return states.unflatten(-1, (-1, inner.attention_head_size)).transpose(1, 2)
-
-    context = scaled_dot_product_attention(
-        heads(query_R1H),
-        heads(key_RTH),
-        heads(value_RTH),
-        attn_mask=keep_R11T,
-        dropout_p=inner.dropout.p if inner.training else 0.0,
-    )
-    return context.transpose(1, 2).flatten(-2)
+def _dropout(inner: Any) -> float:
+    return inner.dropout.p if inner.training else 0.0

@@ -12,10 +12,23 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from burnish.models.allocator import keep_freed_memory
+from burnish.models.attention import choose_body
 from burnish.models.family import family_of
+from burnish.models.rows import flat_rows, padded_rows
+from burnish.models.stacks import take_flat_rows, why_padded
 from burnish.records.encoding import Batch, FloatArray
 
 Precision = Literal["fp32", "bf16"]
+# What stands in a run's record for a model that is given rectangles: transformers' own choice.
+PADDED_BODY = "sdpa"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How batches are laid out for a model: flat with an attention body, or padded because of something."""
+
+    body: str
+    padded_because: str | None = None
 
 
 @dataclass(slots=True)
@@ -28,6 +41,7 @@ class Learner:
     pad_id: int
     device: torch.device
     precision: Precision
+    layout: Layout
 
 
 def pick_device() -> torch.device:
@@ -58,20 +72,6 @@ def hush() -> None:
     logging.disable_progress_bar()
 
 
-def rectangle(batch: Batch, *, pad_id: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The flat batch as (token ids, attention mask), both (R, longest); no mask when nothing is padded.
-
-    The stock Hugging Face forward passes take rectangles; rows of like length keep the padding small.
-    """
-    lengths = np.diff(batch.cumulative_lengths)
-    longest = int(lengths.max())
-    grid = np.full((len(lengths), longest), pad_id, dtype=np.int64)
-    mask = np.arange(longest)[None, :] < lengths[:, None]
-    grid[mask] = batch.token_ids_N
-    ids = torch.from_numpy(grid).to(device)
-    return ids, None if bool(mask.all()) else torch.from_numpy(mask.astype(np.int64)).to(device)
-
-
 def plain_model(model: nn.Module) -> nn.Module:
     """The classifier itself, whose linear layers may be adapters'; the same modules, not a copy."""
     return cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
@@ -84,13 +84,45 @@ def compute_precision(learner: Learner) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+def layout_of(model: nn.Module, *, device: torch.device, precision: Precision) -> Layout:
+    """The layout this model takes on this machine; where it is flat the model is made ready for it."""
+    because = why_padded(model)
+    if because is not None:
+        return Layout(PADDED_BODY, because)
+    take_flat_rows(model)
+    return Layout(choose_body(device, _compute_dtype(precision), typical_tokens=0))
+
+
+def settle_body(learner: Learner, *, typical_tokens: int, recorded: str | None) -> None:
+    """For a training: the body that an earlier part of the same run recorded, else the best for rows so long."""
+    if learner.layout.padded_because is not None:
+        return
+    dtype = _compute_dtype(learner.precision)
+    body = recorded or choose_body(learner.device, dtype, typical_tokens=typical_tokens)
+    learner.layout = Layout(body)
+
+
+def _compute_dtype(precision: Precision) -> torch.dtype:
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def pooled_of(learner: Learner, batch: Batch) -> Tensor:
+    """The hidden states the head reads, (R, 1, H), rows in the batch's order, at the learner's precision."""
+    model, family = plain_model(learner.model), family_of(learner.model_type)
+    with compute_precision(learner):
+        if learner.layout.padded_because is None:
+            rows = flat_rows(batch, device=learner.device)
+            return family.pooled_flat(model, rows, body=learner.layout.body)
+        rows = padded_rows(batch, pad_id=learner.pad_id, device=learner.device)
+        return family.pooled(model, rows.read.ids, rows.read.mask)
+
+
 def logits_of(learner: Learner, batch: Batch) -> Tensor:
     """Logits (R, L) fp32 with gradients, rows in the batch's order."""
-    ids, mask = rectangle(batch, pad_id=learner.pad_id, device=learner.device)
     with compute_precision(learner):
-        model = plain_model(learner.model)
+        pooled_R1H = pooled_of(learner, batch)
         family = family_of(learner.model_type)
-        return family.head(model, family.pooled(model, ids, mask)).float()
+        return family.head(plain_model(learner.model), pooled_R1H).float()
 
 
 def forward(learner: Learner, batch: Batch) -> FloatArray:

@@ -29,7 +29,11 @@ class Step(Record):
 
 
 class Environment(Record):
-    """What must be equal for equal bytes."""
+    """What must be equal for equal bytes.
+
+    `attention` is the body chosen at start, which a resumed run takes again; `rows` is how batches are laid
+    out, "packed" end to end or "padded" with the reason.
+    """
 
     burnish: str
     python: str
@@ -39,6 +43,8 @@ class Environment(Record):
     device: str
     threads: int
     precision: Literal["fp32", "bf16"]
+    attention: str = ""
+    rows: str = ""
 
 
 class Run(Record):

@@ -13,6 +13,7 @@ from burnish.records.run import Environment
 
 def environment(learner: Learner) -> Environment:
     """What must be equal for equal bytes, read off this process."""
+    because = learner.layout.padded_because
     return Environment(
         burnish=version("burnish"),
         python=platform.python_version(),
@@ -22,4 +23,6 @@ def environment(learner: Learner) -> Environment:
         device=str(learner.device),
         threads=torch.get_num_threads(),
         precision=learner.precision,
+        attention=learner.layout.body,
+        rows="packed" if because is None else f"padded: {because}",
     )

@@ -18,6 +18,7 @@ from burnish.encode.tokenise import load_tokeniser
 from burnish.errors import EXIT_TERMINATED, BurnishError, Problem, fail
 from burnish.models.classifier import TransformersFitted, choose_trainable, new_classifier
 from burnish.models.family import family_of
+from burnish.models.learner import settle_body
 from burnish.models.source import BaseModel
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
@@ -108,6 +109,11 @@ def fit(
     fitted = TransformersFitted(learner, load_tokeniser(base.folder, max_tokens=recipe.max_tokens))
     encodings = fitted.encode(train.texts)
     validation_encodings = fitted.encode(validation.texts)
+    settle_body(
+        learner,
+        typical_tokens=int(np.median([len(row) for row in encodings])),
+        recorded=earlier.environment.attention if earlier else None,
+    )
     run = Run(
         id=identity,
         task_id=task.id,

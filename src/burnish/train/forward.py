@@ -12,7 +12,7 @@ from torch import Tensor
 from burnish.encode.pack import micro_batches, pack
 from burnish.models.classifier import TransformersFitted
 from burnish.models.family import family_of
-from burnish.models.learner import Learner, logits_of, rectangle
+from burnish.models.learner import Learner, logits_of, pooled_of
 from burnish.records.encoding import Encoding, FloatArray, IntArray
 
 _INFERENCE_TOKENS = 4096
@@ -72,7 +72,6 @@ def pooled_features(
     learner: Learner, encodings: Sequence[Encoding], *, pause: Callable[[], None]
 ) -> Tensor:
     """The pooled hidden state of every row, (R, 1, H), without dropout: computed once."""
-    family = family_of(learner.model_type)
     learner.model.eval()
     lengths = [len(encoding) for encoding in encodings]
     dummy_RL = np.zeros((len(encodings), 1))
@@ -83,8 +82,7 @@ def pooled_features(
         for rows in micro_batches(every, lengths, batch_tokens=_INFERENCE_TOKENS):
             pause()
             batch = pack(encodings, rows, targets_RL=dummy_RL, weights_R=ones_R)
-            ids, mask = rectangle(batch, pad_id=learner.pad_id, device=learner.device)
-            pieces.append((rows, family.pooled(learner.model, ids, mask).float()))
+            pieces.append((rows, pooled_of(learner, batch).float()))
     width = pieces[0][1].shape[-1] if pieces else 1
     features = torch.zeros(len(encodings), 1, width, device=learner.device)
     for rows, hidden in pieces:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from burnish.models import first_token
+from burnish.models.rows import Rows
+from burnish.models.stacks import hidden_states
 from burnish.records.recipe import Recipe
 
 MODEL_TYPES = frozenset({"bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert"})
@@ -88,6 +90,18 @@ def load(
 
 def _type_of(model: nn.Module) -> str:
     return str(cast(Any, model).config.model_type)
+
+
+def pooled_flat(model: nn.Module, rows: Rows, *, body: str) -> Tensor:
+    """The same as `pooled`, (R, 1, H), from rows laid end to end."""
+    config = cast(Any, model).config
+    if _type_of(model) in first_token.MODEL_TYPES and not getattr(config, "is_decoder", False):
+        return first_token.first_token_flat(cast(Any, model).base_model, rows, body=body)
+    hidden_NH = hidden_states(model, rows, body=body)
+    if getattr(config, "classifier_pooling", "cls") == "mean":
+        parts = hidden_NH.split(list(rows.read.lengths))
+        return torch.stack([part.mean(0, keepdim=True) for part in parts])
+    return hidden_NH[rows.read.starts][:, None]
 
 
 def pooled(model: nn.Module, ids: Tensor, mask: Tensor | None) -> Tensor:
