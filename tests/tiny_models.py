@@ -360,7 +360,9 @@ def stock_loss(tiny: Tiny, rows: Sequence[Row]) -> float:
             targets = torch.from_numpy(row.answer_T)
             read = torch.cat([torch.zeros(1, dtype=torch.long), targets[:-1]])[None]
             logits = tiny.stock(input_ids=ids, decoder_input_ids=read, use_cache=False).logits[0]
-        losses = cross_entropy(logits.float() if logits.dtype != torch.float64 else logits, targets, reduction="none")
+        losses = cross_entropy(
+            logits.float() if logits.dtype != torch.float64 else logits, targets, reduction="none"
+        )
         parts.append((losses * row.weight).sum())
         weights.append(row.weight * len(targets))
     loss = torch.stack(parts).sum() / sum(weights)
@@ -376,6 +378,8 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def embeddings_of(tiny: Tiny) -> nn.Module:
-    """The input embedding whose output rows can be tampered with."""
-    return tiny.model.get_input_embeddings()
+def embeddings_of(tiny: Tiny) -> list[nn.Module]:
+    """The modules that turn token ids into states, the encoder's before the decoder's."""
+    if tiny.asked == "answer":
+        return [tiny.model.get_encoder().embed_tokens, tiny.model.get_decoder().embed_tokens]
+    return [tiny.model.get_input_embeddings()]
