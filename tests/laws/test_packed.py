@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,20 @@ def ways(model: Tiny) -> list[str | None]:
 def test_every_type_that_is_packed_is_tested_here() -> None:
     tested = {tiny(name).model.config.model_type for name in PACKED}
     assert tested == set(STACKS)
+
+
+def test_the_table_in_the_documentation_is_this_one() -> None:
+    """docs/train.md says which run packed and which padded, and why; this is where the table comes from."""
+    lines = ["| architecture | rows | because |", "|---|---|---|"]
+    for name in SHAPES:
+        model = tiny(name).model
+        reason = why_padded(model)
+        needs = STACKS[model.config.model_type].needs
+        lines.append(f"| {name} | {'packed' if reason is None else 'padded'} | {reason or needs} |")
+    lines.append("| any other | padded | it was not shown to take flat rows |")
+    table = "\n".join(lines)
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
+    assert table in page, f"docs/train.md must hold:\n{table}"
 
 
 @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
@@ -287,7 +302,7 @@ def test_a_plain_call_of_a_packed_model_is_the_stock_call(name: str) -> None:
 
 
 @packed_shape
-def test_being_packed_leaves_no_mark_on_a_saved_model(name: str, tmp_path: Any) -> None:
+def test_being_packed_leaves_no_mark_on_a_saved_model(name: str, tmp_path: Path) -> None:
     tiny(name).model.save_pretrained(tmp_path)
     assert "burnish" not in (tmp_path / "config.json").read_text()
 

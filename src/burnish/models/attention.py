@@ -80,7 +80,7 @@ def rows(query: Tensor, key: Tensor, value: Tensor, spans: Spans, rules: Rules) 
     values = value[0].split([run.key_tokens for run in runs], dim=1)
     answers = [
         _run(one, *parts, rules=rules)
-        for one, *parts in zip(runs, queries, keys, values, strict=True)
+        for one, parts in zip(runs, zip(queries, keys, values, strict=True), strict=True)
     ]
     return (answers[0] if len(answers) == 1 else torch.cat(answers))[None]
 
@@ -168,12 +168,15 @@ def body_named(name: str) -> Body:
         return BODIES[name]
     from burnish.models.attention_cuda import flex, varlen
 
-    return {"flex": flex, "varlen": varlen}[name]
+    cuda: Mapping[str, Body] = {"flex": flex, "varlen": varlen}
+    if name not in cuda:
+        raise ValueError(f"no attention body named {name!r}")
+    return cuda[name]
 
 
 BODIES: Mapping[str, Body] = {"dense": dense, "rows": rows}
-# Tried in this order at start; the first that answers and learns like the reference is taken. What is long is
-# said in training.md's terms: above it flex's blocks fill, below it varlen's kernel wins.
+# Tried in this order at start; the first that agrees is taken. From so many tokens a row on, flex's blocks of 128
+# are mostly full; below, varlen wastes none. Source: the kernels' block sizes, not yet measured by us.
 _CPU_ORDER = ("rows", "dense")
 _CUDA_SHORT = ("varlen", "flex", "rows", "dense")
 _CUDA_LONG = ("flex", "varlen", "rows", "dense")
@@ -190,10 +193,11 @@ def choose_body(device: torch.device, dtype: torch.dtype, *, typical_tokens: int
     order = _CPU_ORDER
     if device.type == "cuda":
         order = _CUDA_LONG if typical_tokens >= _LONG_TOKENS else _CUDA_SHORT
-    return next((name for name in order if _agrees(name, device, dtype)), "dense")
+    return next((name for name in order if agrees(name, device, dtype)), "dense")
 
 
-def _agrees(name: str, device: torch.device, dtype: torch.dtype) -> bool:
+def agrees(name: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the body of that name runs here, forward and backward, and answers like "dense"."""
     spans = Spans((5, 5, 32), (5, 5, 32), device)
     rules = Rules(scale=32**-0.5)
     made = torch.Generator().manual_seed(0)

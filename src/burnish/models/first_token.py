@@ -62,9 +62,10 @@ def first_token_flat(stem: nn.Module, rows: Rows, *, body: str) -> Tensor:
 
     def attend(inner: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         rules = Rules(inner.attention_head_size**-0.5, dropout=_dropout(inner))
-        parts = (_heads(inner, states) for states in (query, key, value))
         # one query a row fills no block of a CUDA kernel
-        return body_named("dense" if body == "dense" else "rows")(*parts, spans, rules).flatten(-2)
+        run = body_named("dense" if body == "dense" else "rows")
+        heads = _heads(inner, query), _heads(inner, key), _heads(inner, value)
+        return run(*heads, spans, rules).flatten(-2)
 
     first_1RH = hidden_1NH[:, rows.read.starts]
     return _finish(last, hidden_1NH, first_1RH, attend).transpose(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from burnish.models.allocator import keep_freed_memory
-from burnish.models.attention import choose_body
+from burnish.models.attention import agrees, choose_body
 from burnish.models.family import family_of
 from burnish.models.rows import flat_rows, padded_rows
 from burnish.models.stacks import take_flat_rows, why_padded
@@ -94,12 +94,15 @@ def layout_of(model: nn.Module, *, device: torch.device, precision: Precision) -
 
 
 def settle_body(learner: Learner, *, typical_tokens: int, recorded: str | None) -> None:
-    """For a training: the body that an earlier part of the same run recorded, else the best for rows so long."""
+    """For a training: the body that an earlier part of the same run recorded, if it still runs here, else the
+    best for rows so long."""
     if learner.layout.padded_because is not None:
         return
     dtype = _compute_dtype(learner.precision)
-    body = recorded or choose_body(learner.device, dtype, typical_tokens=typical_tokens)
-    learner.layout = Layout(body)
+    if recorded and agrees(recorded, learner.device, dtype):
+        learner.layout = Layout(recorded)
+        return
+    learner.layout = Layout(choose_body(learner.device, dtype, typical_tokens=typical_tokens))
 
 
 def _compute_dtype(precision: Precision) -> torch.dtype:

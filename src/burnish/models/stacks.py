@@ -9,6 +9,7 @@ attention does not go through transformers' interface. No class of transformers 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -20,12 +21,20 @@ from burnish.models.rows import Rows, Side, Spans
 Stack = Callable[[Any, Rows, str], Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Packable:
+    """An architecture that takes rows end to end: how its hidden states are made, and what it needs, in words."""
+
+    stack: Stack
+    needs: str
+
+
 def hidden_states(model: nn.Module, rows: Rows, *, body: str) -> Tensor:
     """The last hidden state of every token, (N, H): of the decoder where there is one. `rows` lie flat.
 
     `model` is a stack or a model with a head on it, of a type in `STACKS`, after `take_flat_rows`.
     """
-    return STACKS[_type_of(model)](model, rows, body)[0]
+    return STACKS[_type_of(model)].stack(model, rows, body)[0]
 
 
 def padded_hidden_states(model: nn.Module, rows: Rows) -> Tensor:
@@ -199,20 +208,29 @@ def _own(side: Side) -> Spans:
     return Spans(side.lengths, side.lengths, side.ids.device)
 
 
+_POSITIONS = "position ids start again in each row"
+_ROTARY = f"{_POSITIONS}; keys are repeated for grouped queries"
+_WINDOW = f"{_POSITIONS}; its sliding window is applied inside each row"
+
 # Every type here is held to tests/laws/test_packed.py: loss and gradients of the stock pass, no row seen by another.
-STACKS: Mapping[str, Stack] = {
-    "bert": _bert_like,
-    "roberta": _bert_like,
-    "electra": _bert_like,
-    "distilbert": _bert_like,
-    "modernbert": _stem,
-    "deberta-v2": _deberta,
-    "gpt2": _stem,
-    "llama": _stem,
-    "qwen3": _stem,
-    "gemma": _stem,
-    "gemma2": _stem,
-    "gemma3_text": _stem,
-    "t5": _t5,
-    "bart": _bart,
+STACKS: Mapping[str, Packable] = {
+    "bert": Packable(_bert_like, _POSITIONS),
+    "roberta": Packable(
+        _bert_like, "positions are counted from its padding token's id in each row"
+    ),
+    "electra": Packable(_bert_like, _POSITIONS),
+    "distilbert": Packable(_bert_like, _POSITIONS),
+    "modernbert": Packable(_stem, f"{_WINDOW}, to both sides"),
+    "deberta-v2": Packable(
+        _deberta,
+        "attention in a rectangle of its own, for its relative places; the rest end to end",
+    ),
+    "gpt2": Packable(_stem, _POSITIONS),
+    "llama": Packable(_stem, _ROTARY),
+    "qwen3": Packable(_stem, _WINDOW),
+    "gemma": Packable(_stem, _ROTARY),
+    "gemma2": Packable(_stem, f"{_WINDOW}; scores are capped by plain products"),
+    "gemma3_text": Packable(_stem, _WINDOW),
+    "t5": Packable(_t5, "walked layer by layer; its position bias is made for the longest row"),
+    "bart": Packable(_bart, "walked layer by layer; its encoder takes no position ids of itself"),
 }
