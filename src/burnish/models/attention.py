@@ -78,10 +78,7 @@ def rows(query: Tensor, key: Tensor, value: Tensor, spans: Spans, rules: Rules) 
     queries = query[0].split([run.tokens for run in runs], dim=1)
     keys = key[0].split([run.key_tokens for run in runs], dim=1)
     values = value[0].split([run.key_tokens for run in runs], dim=1)
-    answers = [
-        _run(one, *parts, rules=rules)
-        for one, parts in zip(runs, zip(queries, keys, values, strict=True), strict=True)
-    ]
+    answers = [_run(*parts, rules=rules) for parts in zip(runs, queries, keys, values, strict=True)]
     return (answers[0] if len(answers) == 1 else torch.cat(answers))[None]
 
 
@@ -206,7 +203,7 @@ def agrees(name: str, device: torch.device, dtype: torch.dtype) -> bool:
     for body in (name, "dense"):
         leaves = [part.clone().requires_grad_() for part in parts]
         try:
-            answer = body_named(body)(*leaves, spans, rules)
+            answer = body_named(body)(leaves[0], leaves[1], leaves[2], spans, rules)
             answer.float().square().sum().backward()
         except (RuntimeError, NotImplementedError, ImportError, ValueError):
             return False  # this machine, torch or precision has no such kernel
