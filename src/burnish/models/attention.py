@@ -29,7 +29,7 @@ NAME = "burnish_rows"
 # Stacks return a mask of four dimensions as it is instead of making their own; with spans nobody reads it.
 NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
 # Up to this many tokens in a row plain products beat torch's fused kernel, which works in blocks of 32 queries.
-# Source: benchmarks/attention_bodies.py; docs/decisions/0013-packed-rows.md.
+# Source: our experiment, docs/decisions/0013-packed-rows.md.
 _SHORT_TOKENS = 16
 
 
@@ -57,6 +57,11 @@ def dense(query: Tensor, key: Tensor, value: Tensor, spans: Spans, rules: Rules)
 
     Shapes: query (1, heads, Nq, D); key, value (1, heads, Nk, D) -> (1, Nq, heads, D).
     """
+    with torch.autocast(query.device.type, enabled=False):
+        return _dense(query, key, value, spans, rules)
+
+
+def _dense(query: Tensor, key: Tensor, value: Tensor, spans: Spans, rules: Rules) -> Tensor:
     wide = torch.promote_types(query.dtype, torch.float32)
     scores = _scores(query.to(wide), key.to(wide), rules)
     offset = (_inside(spans.queries, spans.device)[:, None], _inside(spans.keys, spans.device))
@@ -74,6 +79,15 @@ def rows(query: Tensor, key: Tensor, value: Tensor, spans: Spans, rules: Rules) 
 
     Split once and joined once, so that the backward pass makes no zero-filled copies. Shapes: as `dense`.
     """
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        # torch's fused CPU kernel is slowest in bf16, and plain bf16 products round every score to 8 bits
+        # (40 rows of 26 tokens, forward and backward: fused 45 ms, products 9.9, fused in fp32 10.4)
+        with torch.autocast("cpu", enabled=False):
+            return _rows(query.float(), key.float(), value.float(), spans, rules).to(query.dtype)
+    return _rows(query, key, value, spans, rules)
+
+
+def _rows(query: Tensor, key: Tensor, value: Tensor, spans: Spans, rules: Rules) -> Tensor:
     runs = spans.runs
     queries = query[0].split([run.tokens for run in runs], dim=1)
     keys = key[0].split([run.key_tokens for run in runs], dim=1)
@@ -101,14 +115,9 @@ def _run(run: Run, query: Tensor, key: Tensor, value: Tensor, *, rules: Rules) -
 
 
 def _plain_products(query: Tensor, run: Run, rules: Rules) -> bool:
-    """Whether two products and a softmax are the better, or the only, way.
-
-    torch's fused CPU kernel has no dropout and no soft cap, and is the slowest choice in bf16
-    (40 rows of 26 tokens, forward and backward: 45 ms against 9.9; 32 of 256: 214 against 152).
-    """
+    """Whether two products and a softmax are the better, or the only, way."""
     must = rules.dropout > 0 or rules.softcap is not None
-    on_cpu = query.device.type == "cpu"
-    return must or (on_cpu and (query.dtype == torch.bfloat16 or run.keys <= _SHORT_TOKENS))
+    return must or (query.device.type == "cpu" and run.keys <= _SHORT_TOKENS)
 
 
 def _products(query: Tensor, key: Tensor, value: Tensor, *, rules: Rules) -> Tensor:

@@ -107,8 +107,12 @@ def load_classifier(folder: Path, *, precision: str, temperature: float = 1.0) -
         last.weight.div_(temperature)
         last.bias.div_(temperature)
     if learner.precision == "bf16":
-        # weights are cast once here instead of at every call; training keeps fp32 masters
-        learner.model.to(torch.bfloat16)
+        # the products' weights are cast once here instead of at every call, as training does with fp32 masters;
+        # what is added up between them, the norms and the head stay fp32
+        heads = family.head_modules(model)
+        for name, part in model.named_modules():
+            if isinstance(part, nn.Linear) and not name.startswith(heads):
+                part.to(torch.bfloat16)
     return learner
 
 
