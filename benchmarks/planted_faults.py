@@ -29,9 +29,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import planted_numbers as numbers
 
+from burnish.curate import Checked, check_data, check_files
 from burnish.data.check import CHECKS
 from burnish.data.start import start
-from burnish.lifecycle import Checked, check_data, check_files, open_project
+from burnish.project import open_project
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(os.environ.get("BURNISH_DATA", ROOT.parent / "shared" / "data"))

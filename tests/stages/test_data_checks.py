@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burnish.curate import check_data, check_files
 from burnish.data.check import check, inspect
 from burnish.data.checks.answer_offsets import nearest
 from burnish.data.checks.chat_roles import faults, read_turns
@@ -23,7 +24,7 @@ from burnish.data.giveaway import giveaways, told
 from burnish.data.personal import KINDS, find
 from burnish.data.sample import Sample
 from burnish.data.start import start
-from burnish.lifecycle import check_data, check_files, open_project
+from burnish.project import open_project
 from burnish.records.example import Split, input_id
 from burnish.records.task import Task
 from support_task import make_example, make_task

@@ -15,7 +15,7 @@ from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from burnish.lifecycle import Edge
+    from burnish.project import Edge
     from burnish.records.run import Step
 
 LINES_PER_TRAINING = 20

@@ -64,7 +64,7 @@ def record_edits(
 ) -> tuple[Edit, ...]:
     """Write down the edits that do not act yet, and return those. A fix made twice is recorded once.
 
-    The next dataset that is made (lifecycle.prepare) has them. Raises: the codes of record_event.
+    The next dataset that is made (curate.prepare) has them. Raises: the codes of record_event.
     """
     acting = {edit.id for edit in edits_of(ledger, task_name)}
     new: list[Edit] = []

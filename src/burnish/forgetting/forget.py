@@ -13,7 +13,7 @@ from burnish.data.wanted import Wanted, read_match, read_where
 from burnish.errors import fail
 from burnish.forgetting.rewrite import finish_earlier, rewrite
 from burnish.forgetting.search import Found, search
-from burnish.lifecycle import Edge, Project
+from burnish.project import Edge, Project
 from burnish.records.forgotten import Learnt
 from burnish.records.record import content_id
 from burnish.store.keyed import own_key

@@ -14,7 +14,7 @@ from burnish.data.forget import rewrite_datasets
 from burnish.data.tombstones import EVENT_KIND, standing
 from burnish.errors import BurnishError
 from burnish.forgetting.search import Found
-from burnish.lifecycle import Edge, Project
+from burnish.project import Edge, Project
 from burnish.records.forgotten import Forgotten
 from burnish.store.durable import exchange_folder, make_folder, remove_folder, sweep, write_text
 from burnish.store.workspace import Workspace, lock, names_in
