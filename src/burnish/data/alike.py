@@ -1,17 +1,21 @@
 """Texts that say nearly the same: what that means, and how all such pairs among many texts are found.
 
 Two plain texts (`sketch.plain`: case, punctuation and white space aside) are alike when
-- they share four fifths of the letter triples of their words (so words may change places or be doubled), or
+- they share four fifths of the letter triples of their words (so words may change places or be doubled) and name the
+  same numbers, or share nineteen twentieths, whatever the numbers, or
 - they are one slip of the finger apart: a letter more, less, wrong, or two swapped, digits never, or
 - one is the other with up to three words in front ("Hello, could you ...") and they share most triples.
 
 Chosen by eye on banking77, bitext_support and uci_sentiment: below 0.8 the pairs ask for different things ("top up
-with Apple Pay", "with Google Pay"), and words behind a sentence narrow it ("can I change my PIN abroad").
+with Apple Pay", "with Google Pay"), words behind a sentence narrow it ("can I change my PIN abroad"), and in a short
+text a number may be all that tells two cases apart.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from burnish.data.sketch import Bands, Sketches, Texts, plain, sketch, triples
 from burnish.records.encoding import IntArray
 
 SHARED = 0.8
+SHARED_BUT_NUMBERS = 0.95
 SHARED_WITH_PREFIX = 0.65
 PREFIX_WORDS = 3
 FEWEST_LETTERS = 8  # of shorter texts one letter is much: "cat", "car"
@@ -30,8 +35,10 @@ MANY = 200_000
 # estimates below it are not looked at closely: 2.5 standard errors under what may count
 _ESTIMATE = 0.5
 _ALL_PAIRS = 64
-_LEADERS = 32
+_LEADERS = 256
 _TOGETHER = 200_000
+
+_NUMBER = re.compile(r"\d+")
 
 Triples = set[tuple[str, str, str]]
 
@@ -53,10 +60,12 @@ def alike(one: str, other: str) -> bool:
 def _alike(one: str, other: str, first: Triples, second: Triples) -> bool:
     shared = len(first & second)
     either = len(first) + len(second) - shared
-    if shared >= SHARED * either:
+    if shared >= SHARED_BUT_NUMBERS * either:
+        return True
+    if shared >= SHARED * either and _same_numbers(one, other):
         return True
     if shared >= SHARED_WITH_PREFIX * either and _in_front(one, other):
-        return True
+        return _same_numbers(one, other)
     return one_slip(one, other)
 
 
@@ -89,8 +98,8 @@ def alike_pairs(texts: Texts, *, parts: IntArray | None = None) -> IntArray:
     """Pairs (P, 2) of numbers of plain, non-empty texts that are alike, the lower first, sorted.
 
     Every pair given is verified, none is missed but by the probability of `Bands.found`. Of more than 64
-    texts that all resemble each other not every pair is given, but every text comes with an earlier one,
-    in its own part and of each other part (`parts`, a number a text) if one is there.
+    texts that all resemble each other not every pair is given, but every text comes with an earlier one of its own
+    part, and with one of each other part (`parts`, a number a text), if one is there.
 
     Example:
         >>> alike_pairs(["where is my card", "my card where is", "i lost my phone"]).tolist()
@@ -137,22 +146,30 @@ def _band(texts: Texts, sketches: Sketches, band: int, part_R: IntArray) -> Iter
 def _large(
     texts: Texts, sketches: Sketches, band: int, group: IntArray, part_R: IntArray
 ) -> Iterator[IntArray]:
-    """Each of many texts with equal keys beside the first that it is alike to, per part and over all parts."""
+    """Each of many texts with equal keys beside one it is alike to, in its own part and in each other part."""
     group = np.sort(group)
-    present = np.unique(part_R[group])
-    rounds = [group[part_R[group] == part] for part in present]
-    if len(present) > 1:
-        # the last part first: rows of train are to meet those of test
-        rounds.append(group[np.argsort(-part_R[group], kind="stable")])
-    for members in rounds:
+    parts = [group[part_R[group] == part] for part in np.unique(part_R[group])]
+
+    def alike_to(leader: int, others: IntArray) -> IntArray:
+        pairs = np.stack([np.full(len(others), leader), others], axis=1)
+        return _verified(texts, pairs[_promising(sketches, band, pairs)])
+
+    for members in parts:
         left = members
         for _ in range(_LEADERS):
             if len(left) < 2:
                 break
-            pairs = np.stack([np.full(len(left) - 1, left[0]), left[1:]], axis=1)
-            near = _verified(texts, pairs[_promising(sketches, band, pairs)])
+            near = alike_to(left[0], left[1:])
             yield near
             left = left[1:][~np.isin(left[1:], near[:, 1])]
+    for members, leaders in permutations(parts, 2):
+        left = members
+        for leader in leaders[:_LEADERS]:
+            if not len(left):
+                break
+            near = alike_to(leader, left)
+            yield near
+            left = left[~np.isin(left, near[:, 1])]
 
 
 def _promising(sketches: Sketches, band: int, pairs: IntArray) -> np.ndarray:
@@ -189,6 +206,10 @@ def near_texts(texts: Sequence[str]) -> IntArray:
     spoken = np.array([number for number, text in enumerate(plains) if text], dtype=np.int64)
     pairs = alike_pairs([plains[number] for number in spoken])
     return spoken[pairs] if len(pairs) else pairs
+
+
+def _same_numbers(one: str, other: str) -> bool:
+    return set(_NUMBER.findall(one)) == set(_NUMBER.findall(other))
 
 
 def _in_front(one: str, other: str) -> bool:
