@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 
-from burnish.data.sketch import Bands, Sketches, Texts, plain, sketch, triples
+from burnish.data.sketch import Bands, Sketches, Texts, gram_sets, plain, sketch, triples
 from burnish.records.encoding import IntArray
 
 SHARED = 0.8
@@ -36,6 +37,10 @@ MANY = 200_000
 _ESTIMATE = 0.5
 _ALL_PAIRS = 64
 _LEADERS = 256
+# in a crowd words in front are not looked for, and a text meets so many others on average before the search gives up
+_ESTIMATE_IN_CROWDS = 0.65
+_MEETINGS = 20
+_FEW = 16  # so many are compared one by one
 _TOGETHER = 200_000
 
 _NUMBER = re.compile(r"\d+")
@@ -99,7 +104,8 @@ def alike_pairs(texts: Texts, *, parts: IntArray | None = None) -> IntArray:
 
     Every pair given is verified, none is missed but by the probability of `Bands.found`. Of more than 64
     texts that all resemble each other not every pair is given, but every text comes with an earlier one of its own
-    part, and with one of each other part (`parts`, a number a text), if one is there.
+    part, and with one of each other part (`parts`, a number a text), if one is there. Texts of so few words that
+    all resemble all, and are not alike, would be compared without end: the search among them is cut off.
 
     Example:
         >>> alike_pairs(["where is my card", "my card where is", "i lost my phone"]).tolist()
@@ -110,12 +116,26 @@ def alike_pairs(texts: Texts, *, parts: IntArray | None = None) -> IntArray:
     bands = BANDS if len(texts) <= MANY else BANDS_OF_MANY
     sketches = sketch(texts, bands)
     part_R = np.zeros(len(texts), dtype=np.int64) if parts is None else np.asarray(parts)
-    found = [pairs for band in range(bands.bands) for pairs in _band(texts, sketches, band, part_R)]
+    purse = _Purse(_MEETINGS * len(texts))
+    found = [
+        pairs
+        for band in range(bands.bands)
+        for pairs in _band(texts, sketches, band, part_R, purse)
+    ]
     pairs_P2 = np.concatenate([np.empty((0, 2), dtype=np.int64), *found])
     return np.unique(np.sort(pairs_P2, axis=1), axis=0)
 
 
-def _band(texts: Texts, sketches: Sketches, band: int, part_R: IntArray) -> Iterator[IntArray]:
+@dataclass(slots=True)
+class _Purse:
+    """How many more pairs of crowds may be compared."""
+
+    left: int
+
+
+def _band(
+    texts: Texts, sketches: Sketches, band: int, part_R: IntArray, purse: _Purse
+) -> Iterator[IntArray]:
     """Verified pairs among texts with equal keys in this band and in none before it."""
     keys = sketches.keys_BR[band]
     order = np.argsort(keys, kind="stable")
@@ -127,7 +147,7 @@ def _band(texts: Texts, sketches: Sketches, band: int, part_R: IntArray) -> Iter
         groups = order[starts[sizes == size][:, None] + np.arange(size)]
         if size > _ALL_PAIRS:
             for group in groups:
-                yield from _large(texts, sketches, band, group, part_R)
+                yield from _large(texts, sketches, band, group, part_R, purse)
             continue
         first, second = np.triu_indices(size, 1)
         step = max(1, _TOGETHER // len(first))
@@ -144,20 +164,39 @@ def _band(texts: Texts, sketches: Sketches, band: int, part_R: IntArray) -> Iter
 
 
 def _large(
-    texts: Texts, sketches: Sketches, band: int, group: IntArray, part_R: IntArray
+    texts: Texts,
+    sketches: Sketches,
+    band: int,
+    group: IntArray,
+    part_R: IntArray,
+    purse: _Purse,
 ) -> Iterator[IntArray]:
     """Each of many texts with equal keys beside one it is alike to, in its own part and in each other part."""
     group = np.sort(group)
     parts = [group[part_R[group] == part] for part in np.unique(part_R[group])]
+    said = [texts[number] for number in group.tolist()]
+    grams, bounds = gram_sets(said)
+    sizes, lengths = np.diff(bounds), np.array(list(map(len, said)))
 
     def alike_to(leader: int, others: IntArray) -> IntArray:
         pairs = np.stack([np.full(len(others), leader), others], axis=1)
-        return _verified(texts, pairs[_promising(sketches, band, pairs)])
+        promising = pairs[_promising(sketches, band, pairs, estimate=_ESTIMATE_IN_CROWDS)]
+        purse.left -= len(promising)
+        if len(promising) > _FEW:
+            place = int(np.searchsorted(group, leader))
+            own = grams[bounds[place] : bounds[place + 1]]
+            shares = own[np.minimum(np.searchsorted(own, grams), len(own) - 1)] == grams
+            shared = np.add.reduceat(shares, bounds[:-1])
+            either = sizes + len(own) - shared
+            slip = np.abs(lengths - len(said[place])) <= 1
+            chosen = shared >= np.where(slip, SHARED_WITH_PREFIX, SHARED) * either
+            promising = promising[chosen[np.searchsorted(group, promising[:, 1])]]
+        return _verified(texts, promising)
 
     for members in parts:
         left = members
         for _ in range(_LEADERS):
-            if len(left) < 2:
+            if len(left) < 2 or purse.left < 0:
                 break
             near = alike_to(left[0], left[1:])
             yield near
@@ -165,18 +204,20 @@ def _large(
     for members, leaders in permutations(parts, 2):
         left = members
         for leader in leaders[:_LEADERS]:
-            if not len(left):
+            if not len(left) or purse.left < 0:
                 break
             near = alike_to(leader, left)
             yield near
             left = left[~np.isin(left, near[:, 1])]
 
 
-def _promising(sketches: Sketches, band: int, pairs: IntArray) -> np.ndarray:
+def _promising(
+    sketches: Sketches, band: int, pairs: IntArray, *, estimate: float = _ESTIMATE
+) -> np.ndarray:
     """Which pairs no earlier band has brought together, and may be alike by their sketches."""
     one, other = pairs[:, 0], pairs[:, 1]
     agree = sketches.minima_RE[one] == sketches.minima_RE[other]
-    kept = agree.mean(axis=1) >= _ESTIMATE
+    kept = agree.mean(axis=1) >= estimate
     chosen = np.flatnonzero(kept)
     for earlier in range(band):
         keys = sketches.keys_BR[earlier]
