@@ -156,7 +156,9 @@ def checked(folder: Path, files: Files) -> Checked:
         start([folder / TRAIN], folder)
         toml = task.read_text(encoding="utf-8")
         assert 'group = "customer"' in toml
-        toml = toml.replace("[data]\n", f'[data]\ntest = ["{TEST}"]\n', 1)
+        given = f'train = ["{TRAIN}"]\n'
+        assert given in toml
+        toml = toml.replace(given, f'{given}test = ["{TEST}"]\n', 1)
         task.write_text(toml.replace("test_fraction = 0.2\n", ""), encoding="utf-8")
     return check_data(open_project(folder))
 
