@@ -164,7 +164,7 @@ def plan_fix(project: Project, checked: Checked, code: str, *, relabel: bool = F
     from burnish.data.fix import plan_fix as plan
 
     examples = checked.reading.recall_examples
-    return plan(checked.findings, code, examples=examples, relabel=relabel)
+    return plan(checked.findings, code, task=project.task, examples=examples, relabel=relabel)
 
 
 def make_fix(project: Project, fix: Fix, recipe: Recipe, edge: Edge) -> Fixed:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from burnish import curate
-from burnish.data.edits import edits_of, undo_edit
+from burnish.data.edits import editor, edits_of, undo_edit
 from burnish.data.evidence import Finding
 from burnish.data.fix import Fix, plan_fix
 from burnish.data.start import start
@@ -23,7 +23,7 @@ from burnish.records.label import label_names
 from burnish.records.recipe import Recipe
 from burnish.store.ledger import open_ledger
 from quick_circle import QUICK_RECIPE, write_rows
-from support_task import make_example
+from support_task import make_example, make_task
 
 RECIPE = Recipe(base="tiny:bert", method="head", max_tokens=32)
 
@@ -143,7 +143,9 @@ def test_a_relabel_takes_the_likelier_label_one_edit_a_label() -> None:
         "drop",
         [("other",), ("delivery",), ("other",), ("refund",)],
     )
-    fix = plan_fix([told], "likely-mislabel", examples=examples(rows), relabel=True)
+    fix = plan_fix(
+        [told], "likely-mislabel", task=make_task(), examples=examples(rows), relabel=True
+    )
     # a row that has the label already needs no edit
     assert [(change.row, change.to) for change in fix.changes] == [
         (rows[3], ("other",)), (rows[1], ("delivery",)), (rows[2], ("other",)),
@@ -151,8 +153,25 @@ def test_a_relabel_takes_the_likelier_label_one_edit_a_label() -> None:
     edits = fix.edits(by="ana", at="2026-01-01T00:00:00Z")
     assert {edit.to: len(edit.keys) for edit in edits} == {("other",): 2, ("delivery",): 1}
     assert {edit.action for edit in edits} == {"relabel"} and {edit.by for edit in edits} == {"ana"}
-    plain = plan_fix([told], "likely-mislabel", examples=examples(rows))
+    plain = plan_fix([told], "likely-mislabel", task=make_task(), examples=examples(rows))
     assert plain.action == "drop" and len(plain.changes) == 4
+
+
+def test_personal_data_goes_from_every_column_but_label_and_group() -> None:
+    task = make_task(group="customer")
+    row = make_example("ask ana@example.org", "other", 2, group="bob@example.org").model_copy(
+        update={"columns": {"customer": "bob@example.org", "answer": "mail eve@example.org"}}
+    )
+    told = finding("personal-email", [0], "redact", [])
+    fix = plan_fix([told], "personal", task=task, examples=examples([row]))
+    (change,) = fix.changes
+    assert change.text == "ask [email]\nmail [email]"
+    (edit,) = fix.edits(by="ana", at="2026-01-01T00:00:00Z")
+    after = editor([edit], task=task)(row)
+    assert isinstance(after, Example) and after.inputs == {"text": "ask [email]"}
+    assert after.columns == {"customer": "bob@example.org", "answer": "mail [email]"}
+    assert after.label == row.label and after.group == row.group
+    assert after.source.was == row.input_id
 
 
 def test_personal_data_is_redacted_where_it_is_input() -> None:
@@ -162,7 +181,7 @@ def test_personal_data_is_redacted_where_it_is_input() -> None:
     ]
     told = finding("personal-email", [0, 1], "redact", [])
     for code in ("personal-email", "personal"):
-        fix = plan_fix([told], code, examples=examples(rows))
+        fix = plan_fix([told], code, task=make_task(), examples=examples(rows))
         assert fix.action == "redact" and fix.kinds == ("email",)
         assert [(change.row, change.text) for change in fix.changes] == [
             (rows[0], "write to [email]")
@@ -172,16 +191,18 @@ def test_personal_data_is_redacted_where_it_is_input() -> None:
 def test_what_cannot_be_mended_is_refused_with_what_to_do() -> None:
     told = finding("near-conflict", [0], None, [])
     with pytest.raises(BurnishError) as refused:
-        plan_fix([told], "near-conflict", examples=examples([]))
+        plan_fix([told], "near-conflict", task=make_task(), examples=examples([]))
     (problem,) = refused.value.problems
     assert problem.code == "not-mendable" and problem.fix == "look at them"
     with pytest.raises(BurnishError) as refused:
-        plan_fix([told], "near-duplicate", examples=examples([]))
+        plan_fix([told], "near-duplicate", task=make_task(), examples=examples([]))
     (problem,) = refused.value.problems
     assert problem.code == "fix-unknown" and problem.nearest == "near-duplicates"
     dropped = finding("near-duplicates", [0], "drop", [])
     with pytest.raises(BurnishError) as refused:
-        plan_fix([dropped], "near-duplicates", examples=examples([]), relabel=True)
+        plan_fix(
+            [dropped], "near-duplicates", task=make_task(), examples=examples([]), relabel=True
+        )
     assert refused.value.problems[0].code == "not-mendable"
 
 
