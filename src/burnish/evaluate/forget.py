@@ -9,11 +9,11 @@ from pathlib import Path
 
 from burnish.data.erased import Erased
 from burnish.data.tombstones import MARK
+from burnish.evaluate.report_folder import PAGE, RECORD, load_report
 from burnish.records.report import Neighbour, Report, Slice, WorstRow
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.workspace import Workspace, names_in
 
-RECORD, PAGE = "report.json", "report.html"
 _MAIN = "<main>"
 
 
@@ -39,30 +39,6 @@ def search_reports(
         if told.changed:
             found.append(told)
     return tuple(found)
-
-
-def load_report(folder: Path) -> Report:
-    """The record of a report folder.
-
-    Raises: report-damaged.
-    """
-    from burnish.errors import fail
-    from burnish.store.manifest import verify_folder
-
-    try:
-        problems = verify_folder(folder)
-        if not problems:
-            return Report.model_validate_json((folder / RECORD).read_bytes())
-        why = problems[0].what
-    except (OSError, ValueError) as error:
-        why = f"it cannot be read ({type(error).__name__})"
-    raise fail(
-        "report-damaged",
-        why,
-        where=f"report {folder.name}",
-        expected="the files as they were written",
-        fix="remove the folder, then run the same command again",
-    )
 
 
 def rewrite_report(workspace: Workspace, told: Told, *, at: str) -> Path:

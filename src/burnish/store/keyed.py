@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Callable
 from pathlib import Path
 
-from burnish.errors import fail
+from burnish.errors import BurnishError, fail
 from burnish.store.durable import write_file
 
 KEY_BYTES = 32
@@ -16,7 +16,7 @@ _HASH_DIGITS = 32
 
 
 def read_key(path: Path) -> bytes | None:
-    """The workspace's key, None before anything was forgotten.
+    """The workspace's key, None before anything was forgotten. The file is the key and its SHA-256.
 
     Raises: forget-key-damaged.
     """
@@ -24,15 +24,17 @@ def read_key(path: Path) -> bytes | None:
         key = path.read_bytes()
     except FileNotFoundError:
         return None
-    if len(key) != KEY_BYTES:
-        raise fail(
-            "forget-key-damaged",
-            f"the key has {len(key)} bytes",
-            where=path.name,
-            expected=f"{KEY_BYTES} bytes as Burnish wrote them",
-            fix="put a backup of the file back; without it, rows that were forgotten are not known again",
-        )
-    return key
+    except OSError as error:
+        raise _damaged(
+            path, f"the file cannot be read ({(error.strerror or '').lower()})"
+        ) from error
+    if len(key) == KEY_BYTES:  # as written before keys had a checksum
+        return key
+    if len(key) != 2 * KEY_BYTES:
+        raise _damaged(path, f"the file has {len(key)} bytes")
+    if hashlib.sha256(key[:KEY_BYTES]).digest() != key[KEY_BYTES:]:
+        raise _damaged(path, "the key does not match its checksum")
+    return key[:KEY_BYTES]
 
 
 def own_key(path: Path, *, fresh: Callable[[], bytes]) -> bytes:
@@ -43,8 +45,18 @@ def own_key(path: Path, *, fresh: Callable[[], bytes]) -> bytes:
     key = read_key(path)
     if key is None:
         key = fresh()
-        write_file(path, key)
+        write_file(path, key + hashlib.sha256(key).digest())
     return key
+
+
+def _damaged(path: Path, what: str) -> BurnishError:
+    return fail(
+        "forget-key-damaged",
+        what,
+        where=path.name,
+        expected=f"a key of {KEY_BYTES} bytes and its SHA-256, as Burnish wrote them",
+        fix="put a backup of the file back; without it, rows that were forgotten are not known again",
+    )
 
 
 def keyed(key: bytes, text: str) -> str:
