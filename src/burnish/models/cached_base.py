@@ -59,17 +59,22 @@ class BaseFacts(Record):
 
 
 def cached_base(
-    target: Path, *, spec: str, announce: Callable[[str], None]
+    target: Path,
+    *,
+    spec: str,
+    announce: Callable[[str], None],
+    is_meant: Callable[[BaseFacts], bool],
 ) -> tuple[BaseModel, BaseFacts] | None:
     """The base model cached at `target`, verified byte by byte; None when it is not (or no longer) there.
 
-    A damaged copy is removed, with an announcement: its source can give it again.
+    A damaged copy, or one whose facts say that it is another model, is removed with an announcement: its source can
+    give it again.
     """
     if not target.exists():
         return None
     if not verify_folder(target) and not check_model_folder(target):
         facts = _read_facts(target)
-        if facts is not None:
+        if facts is not None and is_meant(facts):
             return _base(spec, target, facts), facts
     announce(f"the cached copy of {spec} is damaged and is fetched again")
     remove_folder(target)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from burnish.errors import fail, nearest
 from burnish.models.source import BaseModel, fetch_base
-from burnish.store.durable import manifest_sha256, new_folder, remove_folder, verify_folder
+from burnish.store.durable import (
+    manifest_sha256,
+    new_folder,
+    remove_folder,
+    verify_folder,
+    write_json,
+)
 
+# which texts the tokenizer learnt from: the folder of another tiny model in its place is noticed
+_MADE_OF = "made_of.json"
 _TINY_TYPES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert")
 
 
@@ -43,7 +52,7 @@ def open_pretrained(
     found = sorted(set(texts()))
     digest = hashlib.sha256("\0".join(found).encode("utf-8", "replace")).hexdigest()
     folder = cache / f"tiny-{model_type}-{digest[:16]}"
-    if folder.is_dir() and verify_folder(folder):
+    if folder.is_dir() and not _is_whole(folder, digest):
         announce(f"the cached {spec} is damaged and is made again")
         remove_folder(folder)
     if not folder.is_dir():
@@ -52,6 +61,7 @@ def open_pretrained(
         announce(f"making a tiny {model_type} from scratch")
         with new_folder(folder) as staging:
             make_tiny(staging, texts=found, model_type=model_type, seed=0)
+            write_json(staging / _MADE_OF, {"model_type": model_type, "texts_sha256": digest})
     return BaseModel(
         spec=spec,
         folder=folder,
@@ -59,3 +69,10 @@ def open_pretrained(
         model_type=model_type,
         licence=None,
     )
+
+
+def _is_whole(folder: Path, digest: str) -> bool:
+    if verify_folder(folder):
+        return False
+    made_of = folder / _MADE_OF  # one of before that is taken as it is
+    return not made_of.is_file() or json.loads(made_of.read_bytes())["texts_sha256"] == digest

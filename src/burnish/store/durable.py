@@ -14,7 +14,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -106,7 +106,7 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, json_bytes(value, indent=2))
 
 
-def write_sealed(path: Path, value: BaseModel, *, bound_to: str = "") -> None:
+def write_sealed(path: Path, value: BaseModel | Mapping[str, Any], *, bound_to: str = "") -> None:
     """`write_json` for a record that stands alone, under a seal: `sealed_json.read_sealed` finds any changed byte.
 
     A seal bound to something else, or to nothing, does not match.
