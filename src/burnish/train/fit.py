@@ -23,7 +23,7 @@ from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Environment, Run, RunStatus, Step, run_id
 from burnish.records.task import Task
-from burnish.store.durable import make_folder, remove_folder, write_file, write_sealed
+from burnish.store.durable import make_folder, remove_folder, sweep, write_file, write_sealed
 from burnish.store.line_log import LineLog, log_bytes
 from burnish.train.checkpoint import (
     Checkpoints,
@@ -104,6 +104,7 @@ def fit(
         wanted = earlier.weights_sha256
         if has_result(folder, weights_sha256=wanted, announce=around.announce):
             remove_folder(checkpoints.folder)
+            sweep(folder)  # what a death in the middle of that left
             return earlier
     make_folder(folder)
     learner = new_classifier(
