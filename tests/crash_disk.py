@@ -259,7 +259,18 @@ def recording(home: Path) -> Iterator[Disk]:
     disk = Disk(home)
     disk.begin()
     handles: dict[int, int] = {}
-    names = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "ftruncate", "close")
+    names = (
+        "open",
+        "write",
+        "fsync",
+        "replace",
+        "rename",
+        "mkdir",
+        "unlink",
+        "rmdir",
+        "ftruncate",
+        "close",
+    )
     real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in names}
 
     def place(path: Any, dir_fd: int | None = None) -> tuple[int, str] | None:
@@ -276,7 +287,9 @@ def recording(home: Path) -> Iterator[Disk]:
             handles[handle] = 0
         elif (ours := place(path, dir_fd)) is not None:
             folder, name, _ = disk.find(ours[1], ours[0])
-            handles[handle] = disk.made(folder, name, is_folder=os.path.isdir(f"/proc/self/fd/{handle}"))
+            handles[handle] = disk.made(
+                folder, name, is_folder=os.path.isdir(f"/proc/self/fd/{handle}")
+            )
         else:
             handles.pop(handle, None)
         return handle

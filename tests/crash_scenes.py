@@ -81,7 +81,9 @@ def survive(scene: Scene, folder: Path, *, count: int, seed: int) -> Tally:
         try:
             scene.check(after, state.acknowledged)
         except Exception as error:
-            listing = {path: None if data is None else len(data) for path, data in state.files.items()}
+            listing = {
+                path: None if data is None else len(data) for path, data in state.files.items()
+            }
             told = f"{state.told} (seed {seed}, number {number}), acknowledged {state.acknowledged}: {listing}"
             raise AssertionError(told) from error
         shutil.rmtree(after)

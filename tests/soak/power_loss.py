@@ -32,7 +32,9 @@ def main() -> int:
     started = time.monotonic()
     with in_memory() as root:
         training = training_scene(root / "base", resume_every=RESUME_EVERY)
-        shares = {name: (scene, 0.18) for name, scene in SCENES.items()} | {"training": (training, 0.1)}
+        shares = {name: (scene, 0.18) for name, scene in SCENES.items()} | {
+            "training": (training, 0.1)
+        }
         for name, (scene, share) in shares.items():
             began = time.monotonic()
             folder = root / name
@@ -45,7 +47,10 @@ def main() -> int:
                 return 1
             states, distinct = states + tally.states, distinct + tally.distinct
             seconds = time.monotonic() - began
-            print(f"{name:12} {tally.states:7} states, {tally.distinct:6} distinct, {seconds:7.1f} s", flush=True)
+            print(
+                f"{name:12} {tally.states:7} states, {tally.distinct:6} distinct, {seconds:7.1f} s",
+                flush=True,
+            )
     seconds = time.monotonic() - started
     print(f"{states} crash states, {distinct} distinct, all right, {seconds:.0f} s")
     return 0

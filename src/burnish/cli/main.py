@@ -14,6 +14,7 @@ from burnish.cli import (
     circle,
     data,
     deploy,
+    doctor,
     feedback,
     forget,
     monitor,
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _group in (circle, train, predict, deploy, feedback, monitor, retrain, forget):
+for _group in (circle, train, predict, deploy, feedback, monitor, retrain, forget, doctor):
     _group.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

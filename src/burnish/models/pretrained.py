@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from burnish.errors import fail, nearest
+from burnish.models.cached_base import FACTS, BaseFacts, read_facts, sha256_of_files
 from burnish.models.source import BaseModel, fetch_base
 from burnish.store.durable import (
     manifest_sha256,
@@ -17,8 +17,6 @@ from burnish.store.durable import (
     write_json,
 )
 
-# which texts the tokenizer learnt from: the folder of another tiny model in its place is noticed
-_MADE_OF = "made_of.json"
 _TINY_TYPES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert")
 
 
@@ -61,7 +59,7 @@ def open_pretrained(
         announce(f"making a tiny {model_type} from scratch")
         with new_folder(folder) as staging:
             make_tiny(staging, texts=found, model_type=model_type, seed=0)
-            write_json(staging / _MADE_OF, {"model_type": model_type, "texts_sha256": digest})
+            write_json(staging / FACTS, _facts(model_type, digest))
     return BaseModel(
         spec=spec,
         folder=folder,
@@ -71,8 +69,21 @@ def open_pretrained(
     )
 
 
+def _facts(model_type: str, digest: str) -> BaseFacts:
+    """Which texts its tokenizer learnt from: the folder of another tiny model in its place is noticed."""
+    return BaseFacts(
+        sha256=sha256_of_files({}),
+        model_type=model_type,
+        licence=None,
+        files={},
+        origin={"texts_sha256": digest},
+    )
+
+
 def _is_whole(folder: Path, digest: str) -> bool:
     if verify_folder(folder):
         return False
-    made_of = folder / _MADE_OF  # one of before that is taken as it is
-    return not made_of.is_file() or json.loads(made_of.read_bytes())["texts_sha256"] == digest
+    if not (folder / FACTS).is_file():
+        return True  # made before tiny models told of what
+    facts = read_facts(folder)
+    return facts is not None and facts.origin == {"texts_sha256": digest}
