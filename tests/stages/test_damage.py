@@ -325,6 +325,23 @@ def _replaced(path: Path, make: Callable[[], object]) -> None:
     make()
 
 
+def test_doctor_opens_nothing_that_never_ends(made: Made) -> None:
+    ledger = made.workspace.ledger_path
+    ledger.with_name("ledger.db-wal").symlink_to("/dev/zero")
+    ledger.with_name("ledger.db.lock").unlink()
+    os.mkfifo(ledger.with_name("ledger.db.lock"))
+    made.workspace.token_path.symlink_to("/dev/zero")
+    (made.root / "recipe.toml").unlink()
+    (made.root / "recipe.toml").symlink_to("/dev/zero")
+    shutil.rmtree(made.workspace.monitoring)
+    made.workspace.monitoring.symlink_to("/proc")
+    (made.workspace.state / "elsewhere").symlink_to("/")
+    found = examine(made.root)
+    assert {"not-ours", "not-readable"} <= codes(found)
+    told = {one.problem.where: one.level for one in found.findings}
+    assert told[".burnish/monitoring"] == told[".burnish/elsewhere"] == "note"
+
+
 def test_doctor_survives_whatever_lies_there(made: Made) -> None:
     """Garbage of every sort in any place, six at a time: findings, never an error, and nothing is changed."""
     chance = random.Random(2)

@@ -16,6 +16,20 @@ from burnish.examine.tree import Tree, bytes_below, room_findings, tree_findings
 from burnish.store.faults import free_bytes
 from burnish.store.workspace import Workspace, names_in
 
+_ROOMS = frozenset(
+    (
+        "datasets",
+        "runs",
+        "bundles",
+        "reports",
+        "references",
+        "monitoring",
+        "bases",
+        "locks",
+        "exchange",
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -61,7 +75,7 @@ def examine(
     parts: list[Looked] = []
     if workspace.state.is_dir():
         announce("names and modes")
-        tree = walk(workspace.state)
+        tree = walk(workspace.state, rooms=_ROOMS)
         parts.append(
             looked(
                 "state folder",

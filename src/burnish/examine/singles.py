@@ -37,15 +37,16 @@ def look_at_singles(workspace: Workspace, tree: Tree) -> Iterator[Looked]:
     for path in (workspace.token_path, workspace.forget_key_path):
         if path.exists() and tree.may_open(path):
             yield looked(path.name, below(workspace.root, path), lambda path=path: _secret(path))
-    if workspace.monitoring.is_dir():
+    if workspace.monitoring.is_dir() and tree.is_listed(workspace.monitoring):
         for page in sorted(workspace.monitoring.glob("*.html")):
             if tree.may_open(page):
                 place = below(workspace.root, page)
                 yield looked("page", place, lambda page=page, place=place: _page(page, place))
-    if workspace.exchange.is_dir():
+    if workspace.exchange.is_dir() and tree.is_listed(workspace.exchange):
         for name in names_in(workspace.exchange):
             yield Looked("folder on its way", (_on_its_way(workspace, name),))
-    if workspace.ledger_path.exists() and tree.may_open(workspace.ledger_path):
+    beside = [workspace.ledger_path.with_name(f"ledger.db{end}") for end in ("", "-wal", ".lock")]
+    if workspace.ledger_path.exists() and all(tree.may_open(path) for path in beside):
         place = below(workspace.root, workspace.ledger_path)
         yield looked("ledger", place, lambda: _ledger(workspace, tasks[0] if tasks else None))
 

@@ -19,6 +19,7 @@ _LEAST_FREE_INODES = 1000
 # A checkpoint is weights and two moments, and two of them are kept while a third is written.
 _ROOM_OF_LARGEST = 3
 _SHOWN = 5
+_LINK = "a symbolic link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,18 @@ class Tree:
 
     def may_open(self, path: Path) -> bool:
         """Whether nothing strange stands at a path or below it."""
-        return not any(one == path or path in one.parents for one, _ in self.strange)
+        return not any(one.is_relative_to(path) for one, _ in self.strange)
 
     def is_listed(self, folder: Path) -> bool:
         """Whether a folder is one, and its names could be read."""
         return not any(one == folder for one, _ in self.strange)
 
 
-def walk(state: Path) -> Tree:
-    """Look at every name below the state folder once; no file is opened."""
+def walk(state: Path, *, rooms: frozenset[str]) -> Tree:
+    """Look at every name in the state folder and in its rooms once; no file is opened.
+
+    A folder beside the rooms is left alone: nobody knows how large it is.
+    """
     strange: list[tuple[Path, str]] = []
     left: list[Path] = []
     open_to_others: list[Path] = []
@@ -69,11 +73,9 @@ def walk(state: Path) -> Tree:
             if _is_temporary(entry.name):
                 left.append(path)
                 continue
-            # rooms may be links to another disk; deeper down nobody makes one
-            if stat.S_ISLNK(status.st_mode) and folder == state and path.is_dir():
-                status = path.stat()
             if stat.S_ISDIR(status.st_mode):
-                waiting.append(path)
+                if folder != state or entry.name in rooms:
+                    waiting.append(path)
             elif stat.S_ISREG(status.st_mode):
                 files += 1
                 total += status.st_size
@@ -87,6 +89,14 @@ def walk(state: Path) -> Tree:
 def tree_findings(root: Path, state: Path, tree: Tree) -> Iterator[Finding]:
     """What the walk says."""
     for path, what in tree.strange:
+        if path.parent == state and what == _LINK:  # perhaps to a larger disk: a person's choice
+            yield note(
+                "not-ours",
+                "is a symbolic link; what it leads to was not looked at",
+                where=below(root, path),
+                fix="nothing, if you made it; else look at it, then remove it",
+            )
+            continue
         yield fault(
             "not-ours",
             f"{what} is here, and Burnish makes none; what holds it was not opened",
@@ -188,7 +198,7 @@ def _modes(root: Path, state: Path, tree: Tree) -> Iterator[Finding]:
 
 def _kind(mode: int) -> str:
     for is_one, name in (
-        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISLNK, _LINK),
         (stat.S_ISFIFO, "a pipe"),
         (stat.S_ISSOCK, "a socket"),
     ):
