@@ -24,7 +24,7 @@ from burnish.cli import (
     say,
     train,
 )
-from burnish.cli.edge import quiet_libraries, terminate_like_interrupt
+from burnish.cli.edge import quiet_libraries, end_on_signals
 from burnish.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -59,7 +59,7 @@ app.add_typer(runs.app, name="runs")
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit code; see docs/errors.md for what each means."""
     quiet_libraries()
-    terminate_like_interrupt()
+    end_on_signals()
     sys.exit(_code_of(arguments))
 
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from burnish.errors import BurnishError, fail
 from burnish.store.disk import FILE_MODE, FOLDER_MODE, sync, sync_folder, write_all
-from burnish.store.faults import disk_full, free_bytes, is_full, told
+from burnish.store.faults import disk_full, errno_of, free_bytes, is_full, told
 from burnish.store.line_log import LineLog, read_lines
 from burnish.store.manifest import (
     MANIFEST_NAME,
@@ -42,6 +42,7 @@ from burnish.store.temporaries import (
     NO_LINKS,
     claim_file,
     claim_folder,
+    clear_quietly,
     hidden,
     sweep,
     unlink_quietly,
@@ -68,7 +69,8 @@ __all__ = [
 
 # What a folder or a manifest takes at least; named when nothing better is known.
 _BLOCK_BYTES = 4096
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+_DEVICE = frozenset({errno.EROFS, errno.EIO, errno.EINTR})
+_REFUSED = _DEVICE | {errno.EACCES, errno.EPERM}
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -207,7 +209,7 @@ def new_folder(
         except OSError as error:
             raise _told_whole(error, target, staging, needs_bytes) from error
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        clear_quietly(staging)
         raise
     finally:
         _let_go(handle)
@@ -231,9 +233,11 @@ def remove_folder(target: Path) -> None:
                 number += 1
                 continue
             sync_folder(target.parent)
-            shutil.rmtree(doomed)
+            _clear(doomed)
+        if target.parent.is_dir():
+            sweep(target.parent)  # what an earlier attempt did not get to
     except OSError as error:
-        raise told(error, target) from error
+        raise told(error, target, needs_bytes=_BLOCK_BYTES) from error
 
 
 def exchange_folder(target: Path, *, published: Path) -> None:
@@ -249,7 +253,14 @@ def exchange_folder(target: Path, *, published: Path) -> None:
         sync_folder(target.parent)
         sync_folder(published.parent)
     except OSError as error:
-        raise told(error, target) from error
+        raise told(error, target, needs_bytes=_BLOCK_BYTES) from error
+
+
+def _clear(doomed: Path) -> None:
+    """Remove a folder that a sweeping neighbour may be removing too."""
+    clear_quietly(doomed)
+    if os.path.lexists(doomed):
+        shutil.rmtree(doomed)
 
 
 def _commit(staging: Path, target: Path, checksum: Checksum) -> None:
@@ -278,7 +289,7 @@ def _commit(staging: Path, target: Path, checksum: Checksum) -> None:
         if not target.is_dir():
             raise
         _refuse_damaged(target)
-        shutil.rmtree(staging, ignore_errors=True)
+        clear_quietly(staging)
     sync_folder(target.parent)
 
 
@@ -313,11 +324,13 @@ def _is_about(error: BaseException, staging: Path) -> bool:
     """True when what the body raised is the disk's fault and not its own."""
     if is_full(error):
         return True
-    if not isinstance(error, OSError) or error.errno not in _REFUSED:
+    number = errno_of(error)
+    if number not in _REFUSED:
         return False
-    if error.filename is None:
-        return error.errno in (errno.EIO, errno.EROFS)
-    return str(staging) in str(error.filename)
+    filename = getattr(error, "filename", None)
+    if filename is None:  # a handle's error, or a Rust library's, names no file
+        return number in _DEVICE
+    return str(staging) in str(filename)
 
 
 def _told_whole(

@@ -11,12 +11,14 @@ from burnish.errors import BurnishError, fail
 from burnish.store.durable import write_file
 
 KEY_BYTES = 32
+# What a file that is cut short still shows: it was never a bare key.
+_MARK = b"burnish key\n"
 # 128 bits: no two texts of a workspace share one.
 _HASH_DIGITS = 32
 
 
 def read_key(path: Path) -> bytes | None:
-    """The workspace's key, None before anything was forgotten. The file is the key and its SHA-256.
+    """The workspace's key, None before anything was forgotten. The file is a mark, the key and its SHA-256.
 
     Raises: forget-key-damaged.
     """
@@ -28,13 +30,14 @@ def read_key(path: Path) -> bytes | None:
         raise _damaged(
             path, f"the file cannot be read ({(error.strerror or '').lower()})"
         ) from error
-    if len(key) == KEY_BYTES:  # as written before keys had a checksum
-        return key
-    if len(key) != 2 * KEY_BYTES:
+    if len(key) == KEY_BYTES and not key.startswith(_MARK):
+        return key  # as written before keys had a checksum
+    if len(key) != len(_with_checksum(b"")) + KEY_BYTES:
         raise _damaged(path, f"the file has {len(key)} bytes")
-    if hashlib.sha256(key[:KEY_BYTES]).digest() != key[KEY_BYTES:]:
+    bare = key[len(_MARK) :][:KEY_BYTES]
+    if key != _with_checksum(bare):
         raise _damaged(path, "the key does not match its checksum")
-    return key[:KEY_BYTES]
+    return bare
 
 
 def own_key(path: Path, *, fresh: Callable[[], bytes]) -> bytes:
@@ -45,8 +48,12 @@ def own_key(path: Path, *, fresh: Callable[[], bytes]) -> bytes:
     key = read_key(path)
     if key is None:
         key = fresh()
-        write_file(path, key + hashlib.sha256(key).digest())
+        write_file(path, _with_checksum(key))
     return key
+
+
+def _with_checksum(key: bytes) -> bytes:
+    return _MARK + key + hashlib.sha256(key).digest()
 
 
 def _damaged(path: Path, what: str) -> BurnishError:

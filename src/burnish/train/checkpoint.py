@@ -11,6 +11,7 @@ from torch import nn
 
 from burnish.errors import fail
 from burnish.store.durable import make_folder, new_folder, remove_folder
+from burnish.store.workspace import names_in
 from burnish.train.checkpoint_files import (
     BEST,
     OPTIMIZER,
@@ -44,8 +45,8 @@ def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState
             epochs_without_gain=state.epochs_without_gain,
         )
         (staging / PROGRESS).write_text(progress.model_dump_json(), encoding="utf-8")
-    for old in sorted(target.parent.glob("step-*"))[:-_KEEP]:
-        remove_folder(old)
+    for old in names_in(target.parent)[:-_KEEP]:
+        remove_folder(target.parent / old)
 
 
 def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
@@ -57,8 +58,8 @@ def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
         best = Best(run_id=checkpoints.run_id, step=step)
         (staging / BEST).write_text(best.model_dump_json(), encoding="utf-8")
     # every checkpoint kept refers to one at most, and this one belongs to the next
-    for old in sorted(target.parent.glob("step-*"))[: -(_KEEP + 1)]:
-        remove_folder(old)
+    for old in names_in(target.parent)[: -(_KEEP + 1)]:
+        remove_folder(target.parent / old)
 
 
 def newest_whole(checkpoints: Checkpoints, *, announce: Callable[[str], None]) -> Path | None:
@@ -67,15 +68,16 @@ def newest_whole(checkpoints: Checkpoints, *, announce: Callable[[str], None]) -
     Damaged ones are said and removed, and so is whatever is newer than the one that is taken: training
     writes the same bytes in their place again.
     """
-    for folder in sorted((checkpoints.folder / "latest").glob("step-*"), reverse=True):
-        fault = checkpoint_fault(checkpoints, folder)
+    latest, best = checkpoints.latest(0).parent, checkpoints.best(0).parent
+    for name in reversed(names_in(latest)):
+        fault = checkpoint_fault(checkpoints, latest / name)
         if fault is None:
-            for other in checkpoints.best(0).parent.glob("step-*"):
-                if other.name > folder.name:
-                    remove_folder(other)
-            return folder
-        announce(f"checkpoint {folder.name} skipped: {fault}")
-        remove_folder(folder)
+            for other in names_in(best):
+                if other > name:
+                    remove_folder(best / other)
+            return latest / name
+        announce(f"checkpoint {name} skipped: {fault}")
+        remove_folder(latest / name)
     remove_folder(checkpoints.folder)
     return None
 
