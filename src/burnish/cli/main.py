@@ -24,7 +24,7 @@ from burnish.cli import (
     say,
     train,
 )
-from burnish.cli.edge import quiet_libraries, end_on_signals
+from burnish.cli.edge import end_on_signals, quiet_libraries
 from burnish.errors import (
     EXIT_BUG,
     EXIT_DONE,
