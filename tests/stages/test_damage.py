@@ -303,22 +303,29 @@ def test_doctor_tells_a_changed_task(made: Made) -> None:
 
 
 GARBAGE: dict[str, Callable[[Path, random.Random], None]] = {
-    "bytes": lambda path, chance: None if path.is_dir() else path.write_bytes(chance.randbytes(chance.randrange(4000))) and None,
-    "nothing": lambda path, chance: None if path.is_dir() else path.write_bytes(b"") and None,
-    "deep json": lambda path, chance: None if path.is_dir() else path.write_bytes(b"[" * 200_000) and None,
-    "wrong json": lambda path, chance: None if path.is_dir() else path.write_bytes(b'{"id": [1e999], "status": {}}\n') and None,
+    "bytes": lambda path, chance: _filled(path, chance.randbytes(chance.randrange(4000))),
+    "nothing": lambda path, chance: _filled(path, b""),
+    "deep json": lambda path, chance: _filled(path, b"[" * 200_000),
+    "wrong json": lambda path, chance: _filled(path, b'{"id": [1e999], "status": {}}\n'),
     "a folder": lambda path, chance: _replaced(path, lambda: path.mkdir()),
     "a link to itself": lambda path, chance: _replaced(path, lambda: path.symlink_to(path)),
     "a link away": lambda path, chance: _replaced(path, lambda: path.symlink_to("/dev/zero")),
     "a link to a folder": lambda path, chance: _replaced(path, lambda: path.symlink_to("/proc")),
     "a pipe": lambda path, chance: _replaced(path, lambda: os.mkfifo(path)),
     "gone": lambda path, chance: _replaced(path, lambda: None),
-    "odd neighbours": lambda path, chance: path.with_name("a\udc80\nb").write_bytes(b"x") and None,
-}  # fmt: skip
+    "odd neighbours": lambda path, chance: _filled(path.with_name("a\udc80\nb"), b"x"),
+}
+
+
+def _filled(path: Path, data: bytes) -> None:
+    """A regular file of these bytes, whatever stood there; a folder stays."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
 
 
 def _replaced(path: Path, make: Callable[[], object]) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

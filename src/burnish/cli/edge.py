@@ -55,6 +55,14 @@ def end_on_signals() -> None:
 
 
 def _hear_no_more() -> None:
+    told = sys.unraisablehook
+
+    def quiet(unraisable: sys.UnraisableHookArgs) -> None:
+        # Python's note of a signal that came in the very moment its handler was taken away
+        if "race condition" not in str(unraisable.exc_value):
+            told(unraisable)
+
+    sys.unraisablehook = quiet
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
 

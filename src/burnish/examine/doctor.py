@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from burnish.errors import fail
+from burnish.errors import BurnishError, fail
 from burnish.examine.artefacts import look_at_artefacts, look_at_bases
 from burnish.examine.finding import Finding, Looked, all_of, fault, looked
 from burnish.examine.singles import look_at_singles
@@ -108,7 +108,7 @@ def examine(
 def _largest_model(workspace: Workspace) -> int:
     found = [0]
     for room in (workspace.runs, workspace.bundles):
-        with suppress(OSError):  # a room that cannot be listed was told by the walk
+        with suppress(OSError, BurnishError):  # a room that cannot be listed was told by the walk
             found += [bytes_below(room / name) for name in names_in(room)]
     return max(found)
 
