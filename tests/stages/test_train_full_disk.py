@@ -66,7 +66,7 @@ def test_a_disk_that_fills_up(root: Path, tmp_path: Path, undisturbed: dict[str,
     """A little more room each time, until there is enough; and once in the middle of training."""
     failed = 0
     with mounted(tmp_path / "disk", megabytes=24) as disk:
-        for kilobytes in (0, 60, 700, 1800, 3500, 6000):
+        for kilobytes in (0, 700, 1800, 3500):
             filler = fill(disk, leave=kilobytes * 1024)
             problem = attempt(root, disk / "runs")
             filler.unlink()
@@ -83,13 +83,13 @@ def test_a_disk_that_fills_up(root: Path, tmp_path: Path, undisturbed: dict[str,
         (disk / "filler").unlink()
         assert attempt(root, disk / "runs") is None
         assert lasting(disk / "runs") == undisturbed
-    assert failed >= 4
+    assert failed >= 3
 
 
 def test_a_disk_without_inodes(root: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     """One more file each time: the base model has all it needs elsewhere."""
     failed = 0
-    for inodes in (3, 6, 10, 14, 19, 24):
+    for inodes in (3, 10, 16, 22):
         with mounted(tmp_path / f"disk-{inodes}", megabytes=24, inodes=inodes) as disk:
             problem = attempt(root, disk / "runs")
             if problem is not None:
@@ -99,7 +99,7 @@ def test_a_disk_without_inodes(root: Path, tmp_path: Path, undisturbed: dict[str
             subprocess.run(["mount", "-o", "remount,nr_inodes=500", str(disk)], check=True)
             assert attempt(root, disk / "runs") is None
             assert lasting(disk / "runs") == undisturbed
-    assert failed >= 4
+    assert failed >= 3
 
 
 def test_a_folder_that_may_not_be_written_to(
