@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from burnish import curate, lifecycle, maintain
 from burnish.data.start import start
-from burnish.edge import fresh_key, make_edge
+from burnish.edge import cache_folder, fresh_key, make_edge
+from burnish.examine.doctor import Examination, examine
 from burnish.forgetting import forget as forgetting
 from burnish.project import open_project, using_rows
 from burnish.records.dataset import Dataset, Issue
@@ -216,3 +217,11 @@ def forget(
     if dry_run:
         return forgetting.look(opened, edge, wanted)
     return forgetting.forget(opened, edge, wanted, because=because, fresh_key=fresh_key)
+
+
+def doctor(project: str | Path = ".") -> Examination:
+    """Verify a workspace, and the base models in the cache, file by file: faults, notes, what to do. Changes nothing.
+
+    Raises: workspace-missing.
+    """
+    return examine(Path(project), cache=cache_folder())

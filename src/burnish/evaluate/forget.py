@@ -10,12 +10,12 @@ from pathlib import Path
 from burnish.data.dataset import load_dataset
 from burnish.data.erased import Erased
 from burnish.data.tombstones import MARK, standing
-from burnish.errors import BurnishError, fail
+from burnish.errors import BurnishError
+from burnish.evaluate.report_folder import PAGE, RECORD, load_report
 from burnish.records.report import Neighbour, Report, Slice, WorstRow
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.workspace import Workspace, names_in
 
-RECORD, PAGE = "report.json", "report.html"
 _MAIN = "<main>"
 
 
@@ -44,29 +44,6 @@ def search_reports(
         if told.changed or told.sentences:
             found.append(told)
     return tuple(found)
-
-
-def load_report(folder: Path) -> Report:
-    """The record of a report folder.
-
-    Raises: report-damaged.
-    """
-    from burnish.store.manifest import verify_folder
-
-    try:
-        problems = verify_folder(folder)
-        if not problems:
-            return Report.model_validate_json((folder / RECORD).read_bytes())
-        why = problems[0].what
-    except (OSError, ValueError) as error:
-        why = f"it cannot be read ({type(error).__name__})"
-    raise fail(
-        "report-damaged",
-        why,
-        where=f"report {folder.name}",
-        expected="the files as they were written",
-        fix="remove the folder, then run the same command again",
-    )
 
 
 def rewrite_report(workspace: Workspace, told: Told, *, at: str) -> Path:
