@@ -8,6 +8,8 @@ from burnish.cli import say
 from burnish.cli.options import HERE, JsonOption, ProjectOption
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM
 
+_NAMES = {"base": "base model"}
+
 
 def add_to(app: typer.Typer) -> None:
     """Put this group's commands on the app."""
@@ -38,7 +40,10 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> int:
         return code
     for one in found.findings:
         say.result(one.text())
-    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(found.looked_at.items()))
+    counted = ", ".join(
+        f"{count} {_NAMES.get(kind, kind)}{'s' if count != 1 else ''}"
+        for kind, count in sorted(found.looked_at.items())
+    )
     say.result(f"looked at  {counted}")
     notes = len(found.findings) - len(found.faults)
     verdict = "whole" if found.is_whole else f"{len(found.faults)} faults"

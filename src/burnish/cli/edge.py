@@ -14,6 +14,8 @@ from burnish.cli import say
 from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from rich.progress import Progress
 
     from burnish.project import Edge
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 LINES_PER_TRAINING = 20
 # What a terminal, a wrapper or a scheduler sends twice comes within this; a person who insists is slower.
 BURST_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.02
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,12 +42,15 @@ def terminal_edge(*, quiet: bool = False, save_every_seconds: float | None = Non
 
 def end_on_signals() -> None:
     """Outside training SIGTERM and Ctrl-C end the command at once, each with its own exit code, and only once:
-    whatever comes after the first finds the command on its way out.
+    whatever comes after the first finds the command on its way out. An import under way is finished first.
     """
 
-    def leave(number: int, frame: object) -> None:
-        del frame
+    def leave(number: int, frame: FrameType | None) -> None:
         _hear_no_more()
+        if _imports(frame):
+            signal.signal(signal.SIGALRM, lambda _, frame: leave(number, frame))
+            signal.setitimer(signal.ITIMER_REAL, _LOOK_AGAIN_SECONDS)
+            return
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(EXIT_TERMINATED)
@@ -52,6 +58,15 @@ def end_on_signals() -> None:
     for number in _STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
             signal.signal(number, leave)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: torch's own loading aborts the process at an exception out of Python."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _hear_no_more() -> None:
@@ -68,7 +83,9 @@ def _hear_no_more() -> None:
 
 
 def quiet_libraries() -> None:
-    """Telemetry off and no advice on the terminal, before any library is imported."""
+    """Telemetry off, offline where we are, and no advice on the terminal, before any library is imported."""
+    if os.environ.get("BURNISH_OFFLINE"):
+        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
