@@ -29,9 +29,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import planted_numbers as numbers
 
+from burnish.curate import Checked, check_data, check_files
 from burnish.data.check import CHECKS
 from burnish.data.start import start
-from burnish.lifecycle import Checked, check_data, check_files, open_project
+from burnish.project import open_project
+from burnish.records.dataset import Rejection
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(os.environ.get("BURNISH_DATA", ROOT.parent / "shared" / "data"))
@@ -509,7 +511,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("shortcuts", "a word", ("shortcut-word",), TEXTS, a_word, named=_QUOTED),
     Plant("shortcuts", "a column", ("shortcut-column",), TEXTS, a_column, named=_QUOTED),
     Plant("junk", "junk", ("junk-keys", "junk-run", "junk-digits", "junk-url", "junk-short"), TEXTS, junk),
-    Plant("near-duplicates", "seven small edits", ("near-duplicates", "near-conflict"), TEXTS, near),
+    Plant("near-duplicates", "seven small edits", ("near-duplicates", "near-conflict"), TEXTS, near, target=0.95),
     Plant("mislabels", "3% other labels", ("likely-mislabel",), TEXTS, mislabelled),
 )  # fmt: skip
 
@@ -547,7 +549,7 @@ def named_rows(checked: Checked, codes: Sequence[str]) -> set[int]:
         for number in one.numbers
     }
     if "chat-broken" in codes and "shape-mismatch" in checked.scene.rejections:
-        refused = checked.scene.rejections["shape-mismatch"].first
+        refused = (one for one in checked.reading.records(None) if isinstance(one, Rejection))
         named |= {int(one.where.rpartition(":")[2]) - 1 for one in refused}
     return named
 

@@ -21,6 +21,7 @@ import burnish
 from burnish import lifecycle
 from burnish.data.start import start
 from burnish.edge import make_edge
+from burnish.project import open_project
 from burnish.records.run import Step
 
 FOLDER = Path(os.environ.get("BURNISH_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -65,7 +66,7 @@ def report(name: str, seeds: range, fields: dict[str, str]) -> None:
             started = time.monotonic()
             recipe = burnish.Recipe.model_validate({**fields, "seed": seed})
             edge = make_edge(announce=_silent, on_step=_validations)
-            outcome = lifecycle.circle(lifecycle.open_project(root), recipe, edge)
+            outcome = lifecycle.circle(open_project(root), recipe, edge)
             seconds = time.monotonic() - started
             tried = outcome.proof.tried
             tuned.append(tried["tuned"].scored.right_R)

@@ -1,4 +1,4 @@
-"""Reading one CSV: rows a second and peak memory of `read_rows`, beside polars and `datasets` on the same file.
+"""Reading and checking one CSV: rows a second and peak memory, beside polars and `datasets` loading the same file.
 
     python benchmarks/read_speed.py                    # 1 GB
     python benchmarks/read_speed.py --megabytes 100 --rounds 3
@@ -6,7 +6,8 @@
 Every reader runs in a process of its own, rounds interleaved, the file in the page cache. Peak memory is the process's
 (`getrusage`), so it includes the library itself. What they do is not the same: `read_rows` looks at the whole file for
 its encoding, gives every row its line, types nothing and rejects what is broken; polars and `datasets` are asked for
-text columns (`datasets` also writes its Arrow cache, in a fresh folder each time). Those that are not installed are
+text columns (`datasets` also writes its Arrow cache, in a fresh folder each time); the check reads every row and
+runs every check that always runs, with a task and its 77 labels, as `burnish data check` does. Those that are not installed are
 left out: pip install -c constraints.txt polars datasets.
 """
 
@@ -63,12 +64,13 @@ def make_csv(path: Path, megabytes: int) -> int:
         if "," in text or '"' in text:
             text = '"' + text.replace('"', '""') + '"'
         block.append(f"{number},{text},label_{rng.randrange(77)}\n")
-    data = "".join(block).encode()
-    times = max(1, megabytes * 1_000_000 // len(data))
-    with path.open("wb") as out:
-        out.write(b"id,text,label\n")
-        for _ in range(times):
-            out.write(data)
+    times = max(1, megabytes * 1_000_000 // len("".join(block).encode()))
+    with path.open("w", encoding="utf-8", newline="") as out:
+        out.write("id,text,label\n")
+        for number in range(times):
+            # the same words under another reference: no row twice
+            out.writelines(line.replace(",", f",ref {number} ", 1) if '"' not in line else
+                           line.replace('"', f'"ref {number} ', 1) for line in block)  # fmt: skip
     return times * len(block)
 
 
@@ -78,6 +80,18 @@ def with_burnish(path: Path) -> int:
     from burnish.data.rows import Row
 
     return sum(isinstance(record, Row) for record in read_rows(path))
+
+
+def with_check(path: Path) -> int:
+    """Every row through the door and every check, under the task that is proposed for the file."""
+    from burnish.curate import check_data
+    from burnish.data.start import start
+    from burnish.project import open_project
+
+    if not (path.parent / "task.toml").exists():
+        start([path], path.parent)
+    checked = check_data(open_project(path.parent))
+    return len(checked.scene)
 
 
 def with_polars_streaming(path: Path) -> int:
@@ -116,6 +130,7 @@ def with_datasets(path: Path) -> int:
 
 WAYS: dict[str, tuple[str, Callable[[Path], int]]] = {
     "burnish read_rows": ("burnish", with_burnish),
+    "burnish data check": ("burnish", with_check),
     "polars streaming": ("polars", with_polars_streaming),
     "polars read_csv": ("polars", with_polars),
     "datasets load csv": ("datasets", with_datasets),

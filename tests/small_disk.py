@@ -12,11 +12,14 @@ import pytest
 
 
 @contextmanager
-def mounted(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """A small disk at `folder`; the test is skipped where this user may not mount one."""
+def mounted(folder: Path, *, megabytes: int, inodes: int = 0) -> Iterator[Path]:
+    """A small disk at `folder`, with room for so many files where `inodes` says so; the test is skipped where this
+    user may not mount one.
+    """
     folder.mkdir()
     mount = shutil.which("mount")
-    command = [str(mount), "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    room = f"size={megabytes}m" + (f",nr_inodes={inodes}" if inodes else "")
+    command = [str(mount), "-t", "tmpfs", "-o", room, "tmpfs", str(folder)]
     if mount is None or subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("a small disk cannot be mounted here (needs root)")
     try:

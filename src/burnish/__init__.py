@@ -33,6 +33,7 @@ _HOMES = {
     "monitor": "burnish.api",
     "retrain": "burnish.api",
     "forget": "burnish.api",
+    "doctor": "burnish.api",
     "Task": "burnish.records.task",
     "Dataset": "burnish.records.dataset",
     "Recipe": "burnish.records.recipe",

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish import lifecycle, maintain
+from burnish import curate, lifecycle, maintain
 from burnish.data.start import start
-from burnish.edge import fresh_key, make_edge
+from burnish.edge import cache_folder, fresh_key, make_edge
+from burnish.examine.doctor import Examination, examine
 from burnish.forgetting import forget as forgetting
+from burnish.project import open_project, using_rows
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.decision import Decision
 from burnish.records.deployment import Deployment
@@ -36,14 +38,14 @@ def init(*files: str | Path, project: str | Path = ".", kind: str | None = None)
 
 def check(project: str | Path = ".") -> tuple[Issue, ...]:
     """What is wrong with the project's rows, the worst first. Changes nothing."""
-    return lifecycle.check_data(lifecycle.open_project(Path(project))).issues
+    return curate.check_data(open_project(Path(project))).issues
 
 
 def make_dataset(project: str | Path = ".", *, recipe: Recipe | None = None) -> Dataset:
     """Freeze the project's rows as a dataset version with its splits."""
-    opened = lifecycle.open_project(Path(project))
-    with lifecycle.using_rows(opened):
-        return lifecycle.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
+    opened = open_project(Path(project))
+    with using_rows(opened):
+        return curate.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
 
 
 def export(
@@ -59,18 +61,16 @@ def export(
 
     Raises: export-format-unknown, export-exists, export-unwritable, dataset-missing.
     """
-    opened = lifecycle.open_project(Path(project))
-    return lifecycle.export_data(
-        opened, dataset, Path(to), format=format, splits=splits, force=force
-    )
+    opened = open_project(Path(project))
+    return curate.export_data(opened, dataset, Path(to), format=format, splits=splits, force=force)
 
 
 def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:
     """Fine-tune, or continue; returns at once when this dataset and recipe were trained already."""
     chosen, edge = recipe or Recipe(), make_edge()
-    opened = lifecycle.open_project(Path(project))
-    with lifecycle.using_rows(opened):
-        prepared = lifecycle.prepare(opened, edge, recipe=chosen)
+    opened = open_project(Path(project))
+    with using_rows(opened):
+        prepared = curate.prepare(opened, edge, recipe=chosen)
         base = lifecycle.fetch(opened, prepared, chosen, edge)
         return lifecycle.train(opened, prepared, chosen, edge, base=base)
 
@@ -78,8 +78,8 @@ def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:
 def evaluate(run: Run, project: str | Path = ".") -> Report:
     """Measure a run on the test rows beside every baseline, gates judged."""
     edge = make_edge()
-    opened = lifecycle.open_project(Path(project))
-    prepared = lifecycle.prepare(opened, edge, recipe=run.recipe)
+    opened = open_project(Path(project))
+    prepared = curate.prepare(opened, edge, recipe=run.recipe)
     base = lifecycle.fetch(opened, prepared, run.recipe, edge)
     proof = lifecycle.prove(opened, prepared, run.recipe, edge, base=base, run=run)
     return proof.reports["tuned"]
@@ -88,15 +88,15 @@ def evaluate(run: Run, project: str | Path = ".") -> Report:
 def decide(project: str | Path = ".", *, recipe: Recipe | None = None) -> Decision:
     """Measure what exists without training on the test rows."""
     chosen, edge = recipe or Recipe(), make_edge()
-    opened = lifecycle.open_project(Path(project))
-    prepared = lifecycle.prepare(opened, edge, recipe=chosen)
+    opened = open_project(Path(project))
+    prepared = curate.prepare(opened, edge, recipe=chosen)
     base = lifecycle.fetch(opened, prepared, chosen, edge)
     return lifecycle.prove(opened, prepared, chosen, edge, base=base, run=None).decision
 
 
 def run(project: str | Path = ".", *, recipe: Recipe | None = None) -> lifecycle.Outcome:
     """The whole circle, up to versions in shadow."""
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     return lifecycle.circle(opened, recipe or Recipe(), make_edge())
 
 
@@ -104,13 +104,13 @@ def promote(
     version: str | None = None, project: str | Path = ".", *, because: str = ""
 ) -> Deployment:
     """Make a version live (None: the newest in shadow) after verifying it."""
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     return lifecycle.promote_version(opened, version, make_edge(), because=because, force=False)
 
 
 def rollback(project: str | Path = ".", *, because: str = "") -> Deployment:
     """Make the version before the live one answer again."""
-    return lifecycle.roll_back(lifecycle.open_project(Path(project)), make_edge(), because=because)
+    return lifecycle.roll_back(open_project(Path(project)), make_edge(), because=because)
 
 
 def deployments(project: str | Path = ".") -> list[Deployment]:
@@ -118,7 +118,7 @@ def deployments(project: str | Path = ".") -> list[Deployment]:
     from burnish.deploy.deployments import deployments as replay
     from burnish.store.ledger import open_ledger
 
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     return replay(open_ledger(opened.workspace.ledger_path), opened.task.name)
 
 
@@ -132,7 +132,7 @@ def predict(
     from burnish.deploy.versions import open_version
     from burnish.evaluate.predict import predict as answer
 
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     found = open_version(opened.workspace, opened.task.name, version=version).opened
     return answer(found.fitted, found.task, inputs)
 
@@ -143,7 +143,7 @@ def serve(project: str | Path = ".", *, host: str = "127.0.0.1", port: int = 800
     from burnish.serve.app import token_of
     from burnish.serve.settings import ServeSettings
 
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     settings = ServeSettings(
         workspace=opened.workspace,
         task=opened.task,
@@ -175,12 +175,12 @@ def give_feedback(
         labels=tuple(labels) if labels is not None else None,
         right=right,
     )
-    return maintain.give(lifecycle.open_project(Path(project)), [said], edge)[0]
+    return maintain.give(open_project(Path(project)), [said], edge)[0]
 
 
 def monitor(project: str | Path = ".", *, version: str | None = None) -> maintain.Monitored:
     """Judge every whole window of the version's answers (None: the live one) that was not judged yet."""
-    return maintain.monitor(lifecycle.open_project(Path(project)), make_edge(), version=version)
+    return maintain.monitor(open_project(Path(project)), make_edge(), version=version)
 
 
 def retrain(
@@ -190,7 +190,7 @@ def retrain(
 
     Raises: nothing-new, dataset-missing, live-not-trainable, and the codes of training.
     """
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     return maintain.retrain(opened, recipe or Recipe(), make_edge(), because=because)
 
 
@@ -210,10 +210,18 @@ def forget(
     Raises: nothing-matches, forget-what, busy, forget-incomplete, and the codes of reading what is asked for.
     """
     edge = make_edge()
-    opened = lifecycle.open_project(Path(project))
+    opened = open_project(Path(project))
     wanted = forgetting.asked(
         opened, match=Path(match) if match else None, containing=containing, where=where
     )
     if dry_run:
         return forgetting.look(opened, edge, wanted)
     return forgetting.forget(opened, edge, wanted, because=because, fresh_key=fresh_key)
+
+
+def doctor(project: str | Path = ".") -> Examination:
+    """Verify a workspace, and the base models in the cache, file by file: faults, notes, what to do. Changes nothing.
+
+    Raises: workspace-missing.
+    """
+    return examine(Path(project), cache=cache_folder())

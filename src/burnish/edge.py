@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from burnish.lifecycle import Edge
+from burnish.project import Edge
 from burnish.records.run import Step
 from burnish.store.keyed import KEY_BYTES
 

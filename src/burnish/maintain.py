@@ -12,25 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burnish.curate import WAIT_SECONDS, Prepared, split_shares, token_counter
 from burnish.data.dataset import load_dataset, load_memory, load_rows
 from burnish.data.tombstones import standing
 from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, BurnishError, fail
 from burnish.lifecycle import (
-    WAIT_SECONDS,
-    Edge,
-    Prepared,
-    Project,
     fetch,
     promote_version,
     prove,
     roll_back,
     shadow,
-    split_shares,
-    token_counter,
     train,
-    using_rows,
     write_reports,
 )
+from burnish.project import Edge, Project, using_rows
 from burnish.records.deployment import Deployment, Prediction
 from burnish.records.recipe import Recipe
 from burnish.records.report import Verdict

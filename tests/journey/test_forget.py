@@ -381,7 +381,7 @@ import os, signal, sys
 from pathlib import Path
 from burnish.edge import make_edge
 from burnish.forgetting.forget import asked, forget
-from burnish.lifecycle import open_project
+from burnish.project import open_project
 import burnish.deploy.engines.transformers_engine, burnish.evaluate.forget, burnish.monitor.page, sqlalchemy
 # imported once, not in every child
 import transformers.models.bert.modeling_bert, transformers.core_model_loading

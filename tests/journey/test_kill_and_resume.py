@@ -100,3 +100,17 @@ def test_six_kills_at_random_moments(environment: dict[str, str]) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 kills" in done.stdout.splitlines()[-1]
+
+
+def test_storms_of_signals(environment: dict[str, str]) -> None:
+    """The short version of tests/soak/signal_storms.py; the long one is run by hand."""
+    done = subprocess.run(
+        [sys.executable, str(SOAK.with_name("signal_storms.py")), "--storms", "4"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 storms, 1 runs, 1 byte-identical" in done.stdout

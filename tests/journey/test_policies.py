@@ -121,7 +121,7 @@ def test_two_schedulers_and_nothing_new_are_told(project: Project) -> None:
 
 def test_a_retraining_may_start_from_the_live_model_and_says_so(project: Project) -> None:
     project.add_policies('\n[retrain]\nstart = "live"\n')
-    project.answered(sentences(4, start=10**6), say=lambda intent: intent, audit=False)
+    project.answered(sentences(4, start=4 * 10**6), say=lambda intent: intent, audit=False)
     done = project.run("retrain", "--json")
     found = json.loads(done.stdout)
     assert f"train from live:{found['live_version']}" in done.stderr

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from datetime import date, datetime, time
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from burnish.data.decode import guess
 from burnish.data.read import Asked, read_rows, sha256_of, sniff
 from burnish.data.rows import MAX_ROW_CHARACTERS, Row
 from burnish.errors import BurnishError
@@ -180,6 +182,25 @@ def test_wide_encodings_without_a_mark_are_guessed_and_said(
     assert facts.encoding == encoding
     assert [issue.code for issue in facts.issues] == ["encoding-guessed"]
     assert [list(row.fields.values()) for row in read(path)[0]] == rows
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_wide_encoding_asked_for_needs_no_mark(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("text,label\nwhere is it,a\n".encode(encoding))
+    facts = sniff(path, asked=Asked(encoding=encoding[:6]))
+    assert facts.encoding == encoding and facts.columns == ("text", "label")
+
+
+def test_what_needs_a_mark_is_never_guessed() -> None:
+    """Found by the soak of 2026-11-22: charset-normalizer names UTF-16 for noise, and its decoder wants a mark."""
+    chance = random.Random(5)
+    for _ in range(300):
+        noise = bytes(chance.choice(b'ab {}"\n\xe9\xff\x98\xd8\xdc') for _ in range(60))
+        try:
+            assert guess(noise, name="t.csv") not in ("utf_16", "utf_32")
+        except BurnishError as error:
+            assert error.code == "encoding-unclear"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])

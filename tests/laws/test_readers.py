@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -349,3 +351,21 @@ def test_what_is_no_table_is_refused_clearly(
     assert problem.code == code
     assert problem.where and problem.what and problem.fix
     assert problem.nearest == ("tickets.csv" if make is None else problem.nearest)
+
+
+def test_an_index_beyond_its_dictionary_is_a_broken_file(tmp_path: Path) -> None:
+    """Found by the soak of 2026-11-22: one changed byte of a Parquet file of four rows."""
+    packed = (
+        "c-nnYu}%U(5S=~FlSI6LW-qto3K}jHfQtq-hGxz{6j6}`)XH4&1Qitzl-"
+        "5{jXRPeB^dC&L^J8rE6Wl#eJ6|y~J2UU?>}(ZlIjYiYLa#`L>J+8`urLMyxjoK#NCX=*NX8dAUzik!ug8b0kJsC2"
+        "5{3pzRS(=w&r?O7XLDToj@$PrP=m(PLM=))s#)`pn*8BO-"
+        "!N6#9*c?oiIgI&PC}v2m$#euI8|9X52n^@w!IUVDnKJi#T;w8{ytAa#S+bi&MaoxV9^N6gBE3@GF1%SxKoUK#eOD"
+        "s_@8T8T09w~IEWDyC>Uj?F&lKLE);Y-"
+        "EL4D5W&~@s&F!V(H0BeTk(fh?EgWJEaez(>ONcF8ZUs5VL0p%?GU95G`11lqY3ie>E_s5#B6R{?XQYh9QqbuPen~"
+        "?}s&llvQ$AkDUrJC1GtqVZ^9!$^X?D9A*Z0o`iA&G#9iE*gX6LhF0nCz1Y!iU0`1@}$n{`$"
+    )
+    path = tmp_path / "t.parquet"
+    path.write_bytes(zlib.decompress(base64.b85decode(packed)))
+    with pytest.raises(BurnishError) as caught:
+        list(read_rows(path, facts=sniff(path)))
+    assert caught.value.code == "file-broken"

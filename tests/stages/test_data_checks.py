@@ -10,20 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burnish.curate import check_data, check_files
 from burnish.data.check import check, inspect
 from burnish.data.checks.answer_offsets import nearest
 from burnish.data.checks.chat_roles import faults, read_turns
-from burnish.data.checks.encoding_damage import misread
+from burnish.data.checks.encoding_damage import _mojibake, misread
 from burnish.data.checks.personal import masked
 from burnish.data.evidence import Finding, Scene, Seen
 from burnish.data.giveaway import giveaways, told
 from burnish.data.personal import KINDS, find
 from burnish.data.sample import Sample
 from burnish.data.start import start
-from burnish.lifecycle import check_data, check_files, open_project
+from burnish.project import open_project
 from burnish.records.example import Split, input_id
 from burnish.records.task import Task
 from support_task import make_example, make_task
@@ -92,6 +94,16 @@ def test_latin_letters_read_in_the_wrong_encoding_are_seen(text: str) -> None:
     )
     usual = [sign for sign in text if ord(sign) < 0x180]
     assert len(misread(shown)) == len(usual)
+
+
+_ODD = "".join({*"".join(MOJIBAKE_CATEGORIES.values()).replace("-", ""), *"ab .,-日öÃÂВГ\x85"})
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(text=st.text(st.sampled_from(_ODD), max_size=40))
+def test_the_quick_look_for_mojibake_misses_nothing(text: str) -> None:
+    """Whatever ftfy's own search takes for damaged is told."""
+    assert not BADNESS_RE.search(text) or text.isascii() or _mojibake(text)
 
 
 def test_honest_text_is_not_mojibake() -> None:

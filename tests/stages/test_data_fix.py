@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from burnish import lifecycle
-from burnish.data.edits import edits_of, undo_edit
+from burnish import curate
+from burnish.data.edits import editor, edits_of, undo_edit
 from burnish.data.evidence import Finding
 from burnish.data.fix import Fix, plan_fix
 from burnish.data.start import start
 from burnish.edge import make_edge
 from burnish.errors import BurnishError
-from burnish.lifecycle import Edge, Project
+from burnish.project import Edge, Project, open_project
 from burnish.records.dataset import Issue
 from burnish.records.example import Example
 from burnish.records.label import label_names
 from burnish.records.recipe import Recipe
 from burnish.store.ledger import open_ledger
 from quick_circle import QUICK_RECIPE, write_rows
-from support_task import make_example
+from support_task import make_example, make_task
 
 RECIPE = Recipe(base="tiny:bert", method="head", max_tokens=32)
 
@@ -60,12 +60,12 @@ def project(tmp_path: Path) -> Project:
         .replace('inputs = ["subject", "text"]', 'inputs = ["text"]')
     )
     (tmp_path / "task.toml").write_text(text)
-    return lifecycle.open_project(tmp_path)
+    return open_project(tmp_path)
 
 
 def planned(project: Project, code: str, *, relabel: bool = False) -> Fix:
-    checked = lifecycle.check_data(project)
-    return lifecycle.plan_fix(project, checked, code, relabel=relabel)
+    checked = curate.check_data(project)
+    return curate.plan_fix(project, checked, code, relabel=relabel)
 
 
 def files_of(project: Project) -> dict[str, str]:
@@ -80,28 +80,28 @@ def files_of(project: Project) -> dict[str, str]:
 
 
 def texts_of(project: Project, id: str) -> set[str]:
-    rows = lifecycle.load_rows(project.workspace, id)
+    rows = curate.load_rows(project.workspace, id)
     return {row.inputs["text"] for some in rows.values() for row in some}
 
 
 def test_a_drop_makes_a_version_and_leaves_every_file(project: Project, edge: Edge) -> None:
     fix = planned(project, "text-placeholder")
     assert [change.row.inputs["text"] for change in fix.changes] == ["N/A"]
-    first = lifecycle.prepare(project, edge, recipe=RECIPE).dataset
+    first = curate.prepare(project, edge, recipe=RECIPE).dataset
     before = files_of(project)
-    made = lifecycle.make_fix(project, fix, RECIPE, edge)
+    made = curate.make_fix(project, fix, RECIPE, edge)
     assert made.before.id == first.id != made.after.id
     assert texts_of(project, first.id) - texts_of(project, made.after.id) == {"N/A"}
     assert before.items() <= files_of(project).items()
     # twice: nothing is left, and what is left makes no edit
     assert not planned(project, "text-placeholder").changes
-    again = lifecycle.make_fix(project, fix, RECIPE, edge)
+    again = curate.make_fix(project, fix, RECIPE, edge)
     assert not again.edits and again.before.id == again.after.id == made.after.id
     # taken back
     with open_ledger(project.workspace.ledger_path) as ledger:
         undo_edit(ledger, None, task_name=project.task.name, by=edge.by, at=edge.now())
         assert not edits_of(ledger, project.task.name)
-    last = lifecycle.prepare(project, edge, recipe=RECIPE).dataset
+    last = curate.prepare(project, edge, recipe=RECIPE).dataset
     assert texts_of(project, last.id) == texts_of(project, first.id)
     assert [
         change.row.inputs["text"] for change in planned(project, "text-placeholder").changes
@@ -113,7 +113,7 @@ def test_near_duplicates_leave_the_first_of_each(project: Project, edge: Edge) -
     dropped = [change.row.inputs["text"] for change in fix.changes]
     assert "could sombody tell me whether the shop opens on sundays" in dropped
     assert "could somebody tell me whether the shop opens on sundays" not in dropped
-    made = lifecycle.make_fix(project, fix, RECIPE, edge)
+    made = curate.make_fix(project, fix, RECIPE, edge)
     left = texts_of(project, made.after.id)
     assert (
         not left & set(dropped)
@@ -143,7 +143,9 @@ def test_a_relabel_takes_the_likelier_label_one_edit_a_label() -> None:
         "drop",
         [("other",), ("delivery",), ("other",), ("refund",)],
     )
-    fix = plan_fix([told], "likely-mislabel", examples=examples(rows), relabel=True)
+    fix = plan_fix(
+        [told], "likely-mislabel", task=make_task(), examples=examples(rows), relabel=True
+    )
     # a row that has the label already needs no edit
     assert [(change.row, change.to) for change in fix.changes] == [
         (rows[3], ("other",)), (rows[1], ("delivery",)), (rows[2], ("other",)),
@@ -151,8 +153,25 @@ def test_a_relabel_takes_the_likelier_label_one_edit_a_label() -> None:
     edits = fix.edits(by="ana", at="2026-01-01T00:00:00Z")
     assert {edit.to: len(edit.keys) for edit in edits} == {("other",): 2, ("delivery",): 1}
     assert {edit.action for edit in edits} == {"relabel"} and {edit.by for edit in edits} == {"ana"}
-    plain = plan_fix([told], "likely-mislabel", examples=examples(rows))
+    plain = plan_fix([told], "likely-mislabel", task=make_task(), examples=examples(rows))
     assert plain.action == "drop" and len(plain.changes) == 4
+
+
+def test_personal_data_goes_from_every_column_but_label_and_group() -> None:
+    task = make_task(group="customer")
+    row = make_example("ask ana@example.org", "other", 2, group="bob@example.org").model_copy(
+        update={"columns": {"customer": "bob@example.org", "answer": "mail eve@example.org"}}
+    )
+    told = finding("personal-email", [0], "redact", [])
+    fix = plan_fix([told], "personal", task=task, examples=examples([row]))
+    (change,) = fix.changes
+    assert change.text == "ask [email]\nmail [email]"
+    (edit,) = fix.edits(by="ana", at="2026-01-01T00:00:00Z")
+    after = editor([edit], task=task)(row)
+    assert isinstance(after, Example) and after.inputs == {"text": "ask [email]"}
+    assert after.columns == {"customer": "bob@example.org", "answer": "mail [email]"}
+    assert after.label == row.label and after.group == row.group
+    assert after.source.was == row.input_id
 
 
 def test_personal_data_is_redacted_where_it_is_input() -> None:
@@ -162,7 +181,7 @@ def test_personal_data_is_redacted_where_it_is_input() -> None:
     ]
     told = finding("personal-email", [0, 1], "redact", [])
     for code in ("personal-email", "personal"):
-        fix = plan_fix([told], code, examples=examples(rows))
+        fix = plan_fix([told], code, task=make_task(), examples=examples(rows))
         assert fix.action == "redact" and fix.kinds == ("email",)
         assert [(change.row, change.text) for change in fix.changes] == [
             (rows[0], "write to [email]")
@@ -172,16 +191,18 @@ def test_personal_data_is_redacted_where_it_is_input() -> None:
 def test_what_cannot_be_mended_is_refused_with_what_to_do() -> None:
     told = finding("near-conflict", [0], None, [])
     with pytest.raises(BurnishError) as refused:
-        plan_fix([told], "near-conflict", examples=examples([]))
+        plan_fix([told], "near-conflict", task=make_task(), examples=examples([]))
     (problem,) = refused.value.problems
     assert problem.code == "not-mendable" and problem.fix == "look at them"
     with pytest.raises(BurnishError) as refused:
-        plan_fix([told], "near-duplicate", examples=examples([]))
+        plan_fix([told], "near-duplicate", task=make_task(), examples=examples([]))
     (problem,) = refused.value.problems
     assert problem.code == "fix-unknown" and problem.nearest == "near-duplicates"
     dropped = finding("near-duplicates", [0], "drop", [])
     with pytest.raises(BurnishError) as refused:
-        plan_fix([dropped], "near-duplicates", examples=examples([]), relabel=True)
+        plan_fix(
+            [dropped], "near-duplicates", task=make_task(), examples=examples([]), relabel=True
+        )
     assert refused.value.problems[0].code == "not-mendable"
 
 
@@ -213,14 +234,14 @@ def test_models_judge_labels_and_meaning_and_a_relabel_is_kept(
         rows[n][2] = {"refund": "login", "login": "delivery", "delivery": "refund"}[rows[n][2]]
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    judges = lifecycle.judges(project.task, RECIPE, edge, stop=lambda: None, tuned=False)
+    judges = curate.judges(project.task, RECIPE, edge, stop=lambda: None, tuned=False)
     asked = ("mislabels", "outliers", "semantic-duplicates")
-    checked = lifecycle.check_data(project, asked=asked, judges=judges)
-    fix = lifecycle.plan_fix(project, checked, "likely-mislabel", relabel=True)
+    checked = curate.check_data(project, asked=asked, judges=judges)
+    fix = curate.plan_fix(project, checked, "likely-mislabel", relabel=True)
     told = {int(change.row.source.where.partition(":")[2]): change.to for change in fix.changes}
     assert len(told) <= 30 and all(told.get(line) == (label,) for line, label in right.items())
-    made = lifecycle.make_fix(project, fix, RECIPE, edge)
-    after = lifecycle.load_rows(project.workspace, made.after.id)
+    made = curate.make_fix(project, fix, RECIPE, edge)
+    after = curate.load_rows(project.workspace, made.after.id)
     labels = {row.source.where: row.label for some in after.values() for row in some}
     for line, label in right.items():
         found = labels.get(f"rows.csv:{line}")
@@ -230,7 +251,7 @@ def test_models_judge_labels_and_meaning_and_a_relabel_is_kept(
 
 def test_labels_are_names_of_the_task(project: Project) -> None:
     """What a fix proposes can be written: the rows it names are the rows of the file."""
-    checked = lifecycle.check_data(project)
+    checked = curate.check_data(project)
     rows = checked.reading.recall_examples(range(3))
     assert [row.source.where for row in rows.values()] == ["rows.csv:2", "rows.csv:3", "rows.csv:4"]
     assert all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 from pathlib import Path
 
@@ -263,3 +264,10 @@ def test_a_hub_data_set_is_read_as_its_files_are_written(tmp_path: Path) -> None
         cwd=tmp_path,
     )
     assert "error: hub-offline" in done.stderr, done.stderr
+    # offline is said, not tried: with a hub that would answer
+    done = subprocess.run(
+        [sys.executable, "-m", "burnish", "init", wanted[0]],
+        env=os.environ | {"BURNISH_OFFLINE": "1", "HF_HOME": str(tmp_path / "new")},
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1 and "error: hub-offline" in done.stderr, done.stderr

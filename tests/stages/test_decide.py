@@ -215,7 +215,7 @@ def test_every_candidate_is_measured_on_the_same_rows(root: Path, tmp_path: Path
     weights.write_bytes(data)
     with pytest.raises(BurnishError) as caught:
         proof()
-    assert caught.value.code == "file-changed"
+    assert caught.value.code == "run-damaged"
 
 
 def test_without_a_base_only_the_baselines_without_one(root: Path) -> None:

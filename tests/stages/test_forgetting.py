@@ -23,8 +23,8 @@ from burnish.deploy.golden import read_golden
 from burnish.edge import make_edge
 from burnish.errors import BurnishError
 from burnish.forgetting.forget import Forgetting, asked, forget
-from burnish.lifecycle import Project
 from burnish.models.learnt_words import pieces_only_in, without_pieces
+from burnish.project import Project
 from burnish.records.example import input_id
 from burnish.store.journal import predictions
 from burnish.store.ledger import check_ledger, events

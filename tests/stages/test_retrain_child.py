@@ -20,7 +20,7 @@ from burnish.records.task import DataFiles, Task
 from burnish.retrain.child import child_dataset, fresh_audited
 from burnish.retrain.merge import Merged
 from burnish.store.workspace import Workspace, open_workspace
-from support_task import LABELS, make_example, make_task
+from support_task import LABELS, make_example, make_task, unlike
 
 AT = "2026-01-01T00:00:00Z"
 LATER = "2026-02-01T00:00:00Z"
@@ -41,7 +41,7 @@ def write(path: Path, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def rows_of(word: str, count: int) -> list[tuple[str, str]]:
-    return [(f"{word}{n} about{word}{n} thing{n}", LABELS[n % 3]) for n in range(count)]
+    return [(unlike(f"{word}{n}"), LABELS[n % 3]) for n in range(count)]
 
 
 def task_of(**files: tuple[str, ...]) -> Task:
@@ -61,10 +61,7 @@ def fed(text: str, label: str, number: int, *, chosen: str = "random") -> Exampl
 
 def many_fed(count: int, *, chosen: str = "random") -> Merged:
     return Merged(
-        tuple(
-            fed(f"live{n} traffic{n} here{n}", LABELS[n % 3], n, chosen=chosen)
-            for n in range(count)
-        ),
+        tuple(fed(unlike(f"live{n}"), LABELS[n % 3], n, chosen=chosen) for n in range(count)),
         (),
     )
 

@@ -199,3 +199,19 @@ def test_the_last_moment_is_the_last_minute_the_line_names(
 def test_a_clock_that_goes_back_starts_nothing(backwards: str) -> None:
     weekly = task_of(schedule="0 3 * * 1")
     assert due_retraining(weekly, facts(now=backwards, retrainings=[retraining(50)])) is None
+
+
+def test_a_clock_that_stood_in_the_future_holds_nothing_back_for_years() -> None:
+    """A retraining written down in 2061, the clock right again: the schedule fires, cool-down and budget let it."""
+    from burnish.records.task import Retrain
+
+    policy = Retrain(schedule="0 3 * * 1", cooldown_hours=24, budget_minutes=60)
+    task = make_task(retrain=policy)
+    years = 35 * 365 * 24.0
+    future = retraining(years, minutes=1000.0)
+    due = due_retraining(task, facts(retrainings=[future], since=at(-1000), now=at(200)))
+    assert due is not None and due.waits == ""
+    # the one made now is the last one from here on: no storm
+    after = facts(retrainings=[future, retraining(200)], since=at(-1000), now=at(201))
+    again = due_retraining(task, after)
+    assert again is None

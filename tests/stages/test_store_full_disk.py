@@ -143,6 +143,32 @@ def test_a_full_disk_keeps_every_acknowledged_prediction(small_disk: Path) -> No
         assert len(predictions(ledger)) == len(wanted) + 5
 
 
+def test_every_amount_of_room_leaves_a_sound_ledger(small_disk: Path) -> None:
+    """A page more each time: an event is there when it was acknowledged, and the next one follows on it."""
+    path, acknowledged, failed = small_disk / "ledger.db", 0, 0
+    with open_ledger(path) as ledger:
+        record_event(ledger, kind="said", subject="v", by="b", at="t", payload={"n": 0})
+    for pages in range(60):
+        filler = fill(small_disk, leave=pages * 4096)
+        try:
+            with open_ledger(path) as ledger:
+                record_event(
+                    ledger, kind="said", subject="v", by="b", at="t", payload={"x": "y" * 20_000}
+                )
+            acknowledged += 1
+        except BurnishError as error:
+            failed += 1
+            assert error.code == "disk-full", error
+        filler.unlink()
+        with open_ledger(path) as ledger:
+            assert check_ledger(ledger) == ()
+            found = events(ledger)
+        assert len(found) == 1 + acknowledged
+        if acknowledged >= 3:
+            break
+    assert failed >= 3 and acknowledged == 3
+
+
 def test_a_new_ledger_on_a_full_disk_is_told(small_disk: Path) -> None:
     filler = fill(small_disk)
     with pytest.raises(BurnishError, match="disk-full"):

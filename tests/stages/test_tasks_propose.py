@@ -19,6 +19,7 @@ from burnish.tasks.load import load_task
 from burnish.tasks.propose import Proposal, no_proposal, propose, task_name
 from burnish.tasks.sense import sense_problems
 from burnish.tasks.write import task_text, write_task
+from support_task import unlike
 
 Rows = Sequence[Mapping[str, str]]
 SAMPLE = Path(__file__).parents[2] / "examples" / "support_tickets" / "tickets.csv"
@@ -247,6 +248,16 @@ def test_rare_labels_that_only_look_alike_are_kept() -> None:
     best = table(rows)[0]
     assert set(best.task.label_names) == set(cells)
     assert best.notes == ()
+
+
+def test_many_codes_are_labels_where_the_name_says_so() -> None:
+    """Codes of diagnoses look like identifiers; those of customers are."""
+    rows = [
+        {"label": f"E{n % 60:02}.9", "customer": f"C{n % 70:03}", "text": f"{unlike(str(n))} note"}
+        for n in range(600)
+    ]
+    (first, *_) = table(rows)
+    assert first.task.label == "label" and len(first.task.labels) == 60
 
 
 def test_ten_rows_are_enough_to_see_the_columns() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from burnish.models.classifier import load_fitted, new_classifier
 from burnish.models.family import family_of
 from burnish.records.recipe import Recipe
 from burnish.records.run import Run
-from burnish.store.durable import verify_folder
+from burnish.store.durable import verify_folder, write_sealed
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import load_run, load_steps
 from support_task import make_task
@@ -213,9 +212,9 @@ def test_a_damaged_model_is_made_again(root: Path, tmp_path: Path) -> None:
 def test_other_surroundings_are_said(root: Path, tmp_path: Path) -> None:
     stopped(root, tmp_path, RECIPE, after=1)
     (folder,) = tmp_path.iterdir()
-    told = json.loads((folder / "run.json").read_text())
-    told["environment"]["torch"] = "1.0"
-    (folder / "run.json").write_text(json.dumps(told))
+    run = load_run(folder)
+    elsewhere = run.environment.model_copy(update={"torch": "1.0"})
+    write_sealed(folder / "run.json", run.model_copy(update={"environment": elsewhere}))
     said: list[str] = []
     train_tiny(root, tmp_path, RECIPE, announce=said.append)
     assert any("torch 1.0 is now" in line for line in said)

@@ -41,7 +41,7 @@ def test_commands_that_need_no_model_import_no_torch(project: Path, cache: Path)
     done = subprocess.run(
         [
             sys.executable, "-c", _PROBE, "--help", "init rows.csv", "data check", "data list",
-            "runs list", "deployments", "run --dry-run", "train --help",
+            "runs list", "deployments", "doctor", "run --dry-run", "train --help",
         ],
         cwd=project,
         env=environment(cache),

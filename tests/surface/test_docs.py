@@ -24,7 +24,7 @@ KEBAB = re.compile(r"[a-z]+(-[a-z]+)*")
 # Keywords that carry a code: of problems and findings, of rejected rows.
 CODE_KEYWORDS = {"code", "reason"}
 # Functions whose first argument is a code.
-CODE_FUNCTIONS = {"fail", "Problem", "Issue"}
+CODE_FUNCTIONS = {"fail", "Problem", "Issue", "fault", "note"}
 
 
 def documented_codes() -> list[str]:

@@ -51,7 +51,7 @@ def command(
     """Run a command line in this process, in a folder, as `burnish` would; its end is looked at."""
     for name, value in environment(cache).items():
         monkeypatch.setenv(name, value)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
 
     def run(folder: Path, *arguments: str) -> Left:
         monkeypatch.chdir(folder)
@@ -63,7 +63,8 @@ def command(
         return Left(int(left.value.code or 0), told.out, told.err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
 def refused(left: Left, code: str, *, exit_code: int = 1) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from source_tree import PACKAGE, ROOT, Module, calls, dotted, imports, modules
 # From left to right: a room may import what stands before it. The last three are the ways in.
 ROOMS = (
     "errors", "records", "store", "tasks", "data", "encode", "models", "train", "evaluate", "decide",
-    "deploy", "serve", "monitor", "retrain", "lifecycle", "maintain", "forgetting", "edge", "api", "cli", "__main__",
+    "deploy", "serve", "monitor", "retrain", "project", "curate", "lifecycle", "maintain", "forgetting", "examine", "edge", "api", "cli", "__main__",
 )  # fmt: skip
 DOORS = {
     "data/shapes": "test_shapes",
@@ -151,6 +152,110 @@ def test_only_the_store_renames_and_syncs() -> None:
         if name in DURABLE_CALLS
     ]
     assert not wrong, "\n".join(wrong)
+
+
+# What puts bytes or names on a disk. Everything that lasts goes through store/durable.py; these places write into a
+# staging folder that new_folder commits, into a draft that is thrown away, or where nothing lasts.
+STAGED = "into a folder that new_folder syncs, lists and renames"
+WRITERS = {
+    "data/dataset.py": STAGED,
+    "data/forget.py": STAGED,
+    "data/kept_texts.py": "a nameless temporary file, gone with the process",
+    "data/readers/xlsx.py": "a nameless temporary file, gone with the process",
+    "data/spill.py": "nameless temporary files, gone with the process",
+    "data/writers/folder.py": STAGED,
+    "decide/array_files.py": STAGED,
+    "decide/judges.py": "a temporary folder for models that are asked once",
+    "decide/write.py": STAGED,
+    "deploy/bundle.py": "into a draft, which is published through new_folder",
+    "deploy/engines/majority.py": STAGED,
+    "deploy/forget.py": STAGED,
+    "deploy/release.py": STAGED,
+    "evaluate/forget.py": STAGED,
+    "examine/singles.py": "a temporary folder for a copy of the ledger",
+    "forgetting/rewrite.py": STAGED,
+    "models/cached_base.py": STAGED,
+    "models/classifier.py": STAGED,
+    "models/families/tiny.py": STAGED,
+    "models/sources/hub.py": STAGED,
+    "models/sources/pip.py": STAGED,
+    "models/wheel.py": STAGED,
+    "monitor/reference.py": STAGED,
+    "train/checkpoint.py": STAGED,
+    "train/result.py": STAGED,
+    "cli/main.py": "the story of a fault of ours, in the system's temporary folder",
+}
+STORE_WRITERS = {
+    "store/disk.py", "store/durable.py", "store/line_log.py", "store/temporaries.py",
+    "store/database.py", "store/ledger_copy.py", "store/workspace.py",
+}  # fmt: skip
+WRITING_CALLS = {
+    "os.write", "os.pwrite", "os.writev", "os.sendfile", "os.copy_file_range", "os.mkdir", "os.makedirs",
+    "os.rename", "os.renames", "os.replace", "os.link", "os.symlink", "os.truncate", "os.ftruncate",
+    "os.fsync", "os.fdatasync", "os.sync", "os.mkfifo", "os.mknod", "shutil.move", "shutil.copy",
+    "shutil.copy2", "shutil.copyfile", "shutil.copytree", "shutil.copyfileobj",
+    "safetensors.torch.save_file", "safetensors.numpy.save_file", "torch.save", "numpy.save",
+    "numpy.savez", "tempfile.TemporaryFile", "tempfile.NamedTemporaryFile", "tempfile.mkstemp",
+    "tempfile.TemporaryDirectory", "tempfile.mkdtemp", "tempfile.SpooledTemporaryFile",
+}  # fmt: skip
+WRITING_METHODS = {
+    "write_bytes", "write_text", "save_pretrained", "mkdir", "touch", "hardlink_to", "symlink_to",
+    "rename",
+}  # fmt: skip
+
+
+def test_only_the_store_puts_anything_on_the_disk() -> None:
+    """Every call that writes a file or makes a name stands in the store or in the list above, with its reason."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for module in modules():
+        for call, name in calls(module):
+            if _puts_on_the_disk(call, name):
+                found[module.place].append(f"{module.place}:{call.lineno} {name}")
+    wrong = [line for place, lines in found.items() if place not in STORE_WRITERS | set(WRITERS)
+             for line in lines]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+    assert set(WRITERS) <= set(found), f"listed and writing nothing: {set(WRITERS) - set(found)}"
+
+
+def _puts_on_the_disk(call: ast.Call, name: str) -> bool:
+    last = name.rpartition(".")[2]
+    method = last if isinstance(call.func, ast.Attribute) else ""
+    # a value that is called on the spot has no dotted name: (folder / "x").write_bytes(...)
+    if isinstance(call.func, ast.Attribute):
+        method = call.func.attr
+    if name in WRITING_CALLS or method in WRITING_METHODS:
+        return True
+    if method == "replace" and len(call.args) == 1 and not call.keywords:
+        return True  # of a path: a text's takes two, a record's and a moment's take keywords
+    if name == "os.open":
+        return any(
+            isinstance(node, ast.Attribute)
+            and node.attr in {"O_CREAT", "O_WRONLY", "O_RDWR", "O_TRUNC"}
+            for node in ast.walk(call)
+        )
+    if (name or method).rpartition(".")[2] not in ("open", "fdopen"):
+        return False
+    modes = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+    texts = [one.value for one in modes if isinstance(one, ast.Constant)]
+    return any(
+        isinstance(text, str) and len(text) < 4 and set(text) & set("wax+") for text in texts
+    )
+
+
+def test_the_list_of_writers_would_see_one(tmp_path: Path) -> None:
+    lines = [
+        'open(p, "w")', 'p.open("ab")', 'open(p, mode="r+")', "p.write_text(x)", "(a / b).write_bytes(x)",
+        "os.open(p, os.O_WRONLY | os.O_CREAT)", "shutil.copyfile(a, b)", "source.replace(place)",
+        "p.rename(q)", "save_file(x, p)",
+    ]  # fmt: skip
+    text = "import os, shutil\nfrom safetensors.torch import save_file\n" + "\n".join(lines)
+    module = Module(tmp_path / "x.py", "x", ast.parse(text))
+    assert [_puts_on_the_disk(call, name) for call, name in calls(module)] == [True] * len(lines)
+    harmless = (
+        'open(p)\np.open("rb")\n"a".replace("b", "c")\nreplace(x, a=1)\nat.replace(tzinfo=UTC)'
+    )
+    module = Module(tmp_path / "x.py", "x", ast.parse(harmless))
+    assert not any(_puts_on_the_disk(call, name) for call, name in calls(module))
 
 
 def test_clock_chance_and_environment_are_read_at_the_edge() -> None:

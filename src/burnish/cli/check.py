@@ -13,8 +13,8 @@ from burnish.cli.edge import terminal_edge
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM, fail
 
 if TYPE_CHECKING:
+    from burnish.curate import Checked, Fixed
     from burnish.data.fix import Change, Fix
-    from burnish.lifecycle import Checked, Fixed
     from burnish.records.recipe import Recipe
 
 _SHOWN = 5
@@ -42,16 +42,17 @@ class Wanted:
 
 def look(wanted: Wanted, *, asked: Sequence[str] = ()) -> Checked:
     """Run the checks over the files named or the project's own."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
     names = tuple(dict.fromkeys((*wanted.asked, *asked)))
     models = [name for name in names if name != "near-duplicates"]
     edge = terminal_edge(quiet=not models)
-    opened = None if wanted.files else lifecycle.open_project(wanted.project)
+    opened = None if wanted.files else open_project(wanted.project)
     with edge.interruptible() as stop:
         judges = None
         if models:
-            judges = lifecycle.judges(
+            judges = curate.judges(
                 opened.task if opened else None,
                 wanted.recipe,
                 edge,
@@ -59,9 +60,9 @@ def look(wanted: Wanted, *, asked: Sequence[str] = ()) -> Checked:
                 tuned=wanted.method not in (None, "head"),
             )
         if opened is None:
-            return lifecycle.check_files(wanted.files, asked=names, judges=judges)
-        counter = lifecycle.token_counter(opened, wanted.recipe, edge, cached=True)
-        return lifecycle.check_data(opened, counter=counter, asked=names, judges=judges)
+            return curate.check_files(wanted.files, asked=names, judges=judges)
+        counter = curate.token_counter(opened, wanted.recipe, edge, cached=True)
+        return curate.check_data(opened, counter=counter, asked=names, judges=judges)
 
 
 def show_findings(checked: Checked, code: str | None, *, as_json: bool) -> int:
@@ -117,8 +118,9 @@ def show_findings(checked: Checked, code: str | None, *, as_json: bool) -> int:
 
 def fix_rows(wanted: Wanted, code: str, *, relabel: bool, yes: bool) -> int:
     """Show what the mend of a finding changes; with `yes` record it and make the next version."""
-    from burnish import lifecycle
+    from burnish import curate
     from burnish.data.fix import check_for
+    from burnish.project import open_project
 
     if wanted.files:
         raise fail(
@@ -130,8 +132,8 @@ def fix_rows(wanted: Wanted, code: str, *, relabel: bool, yes: bool) -> int:
         )
     check = check_for(code)
     checked = look(wanted, asked=(check,) if check else ())
-    opened = lifecycle.open_project(wanted.project)
-    fix = lifecycle.plan_fix(opened, checked, code, relabel=relabel)
+    opened = open_project(wanted.project)
+    fix = curate.plan_fix(opened, checked, code, relabel=relabel)
     if not fix.changes:
         if wanted.as_json:
             say.as_json(_told(fix, None))
@@ -140,7 +142,7 @@ def fix_rows(wanted: Wanted, code: str, *, relabel: bool, yes: bool) -> int:
         return EXIT_DONE
     made = None
     if yes:
-        made = lifecycle.make_fix(opened, fix, wanted.recipe, terminal_edge(quiet=True))
+        made = curate.make_fix(opened, fix, wanted.recipe, terminal_edge(quiet=True))
     if wanted.as_json:
         say.as_json(_told(fix, made))
         return EXIT_DONE

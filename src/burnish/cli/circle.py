@@ -26,7 +26,8 @@ from burnish.errors import EXIT_DONE, EXIT_GATE, EXIT_USAGE, fail, nearest
 from burnish.records.task import ShapeName
 
 if TYPE_CHECKING:
-    from burnish.lifecycle import Outcome, Project
+    from burnish.lifecycle import Outcome
+    from burnish.project import Project
     from burnish.records.recipe import Recipe
 
 
@@ -146,8 +147,9 @@ def run(
     The same command again continues where it stopped. Exit code 3: a gate said no.
     """
     from burnish import lifecycle
+    from burnish.project import open_project
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     recipe = recipe_of(
         project,
         base=base,
@@ -192,9 +194,9 @@ def recipe_of(
 
 
 def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
-    from burnish import lifecycle
+    from burnish import curate
 
-    checked = lifecycle.check_data(opened)
+    checked = curate.check_data(opened)
     rows = len(checked.scene)
     if as_json:
         say.as_json(

@@ -68,13 +68,13 @@ def check(
     as_json: JsonOption = False,
 ) -> int:
     """Everything the checks find, with rows and what to do. Changes nothing without --fix and --yes. Exit code 1: an error was found."""
-    from burnish import lifecycle
     from burnish.cli.check import Wanted, fix_rows, look, show_findings
+    from burnish.project import open_project
 
     if write and not suggest:
         raise typer.BadParameter("goes with --suggest", param_hint="--write")
     if suggest:
-        show_suggestion(lifecycle.open_project(project), write=write, as_json=as_json)
+        show_suggestion(open_project(project), write=write, as_json=as_json)
         return EXIT_DONE
     if pii and code is None:
         code = "personal"
@@ -116,19 +116,20 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print rows as the model sees them: tokens, the one that carries the loss, the target, what was cut."""
-    from burnish import lifecycle
+    from burnish import curate, lifecycle
     from burnish.encode.render import render
     from burnish.encode.show import show as views_of
     from burnish.encode.tokenise import load_tokeniser, tokenise
+    from burnish.project import open_project, using_rows
     from burnish.records.label import label_names
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     edge = terminal_edge()
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
-    with lifecycle.using_rows(opened):
-        prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+    with using_rows(opened):
+        prepared = curate.prepare(opened, edge, recipe=recipe)
         model = lifecycle.fetch(opened, prepared, recipe, edge)
     tokeniser = load_tokeniser(model.folder, max_tokens=recipe.max_tokens)
     examples = [
@@ -196,7 +197,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a dataset version as a file that this or another tool reads, every value unchanged."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
     if to is None or latest == (dataset is not None):
         raise fail(
@@ -208,8 +210,8 @@ def export(
             exit_code=EXIT_USAGE,
         )
     splits: list[Split] = [_split_named(name) for name in split or ()]
-    done = lifecycle.export_data(
-        lifecycle.open_project(project), dataset, to, format=format, splits=splits, force=force
+    done = curate.export_data(
+        open_project(project), dataset, to, format=format, splits=splits, force=force
     )
     if as_json:
         say.as_json(

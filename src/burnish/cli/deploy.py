@@ -38,10 +38,11 @@ def promote(
 ) -> None:
     """Make a version live after verifying its bytes and golden rows; running servers follow."""
     from burnish import lifecycle
+    from burnish.project import open_project
 
     edge = terminal_edge()
     found = lifecycle.promote_version(
-        lifecycle.open_project(project), version, edge, because=because, force=force
+        open_project(project), version, edge, because=because, force=force
     )
     if as_json:
         say.as_json(found.model_dump(mode="json"))
@@ -58,8 +59,9 @@ def rollback(
 ) -> None:
     """Make the version before the live one answer again."""
     from burnish import lifecycle
+    from burnish.project import open_project
 
-    found = lifecycle.roll_back(lifecycle.open_project(project), terminal_edge(), because=because)
+    found = lifecycle.roll_back(open_project(project), terminal_edge(), because=because)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
@@ -78,11 +80,11 @@ def deployments(
     as_json: JsonOption = False,
 ) -> None:
     """What is live, in shadow and retired: who, when, on which evidence."""
-    from burnish import lifecycle
     from burnish.deploy import deployments as book
+    from burnish.project import open_project
     from burnish.store.ledger import open_ledger
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     ledger = open_ledger(opened.workspace.ledger_path)
     until = None if at is None else _moment(at)
     read = book.history if history else book.deployments
@@ -117,13 +119,13 @@ def serve(
     project: ProjectOption = HERE,
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM; follows promotions and rollbacks while running."""
-    from burnish import lifecycle
     from burnish.deploy.versions import find_live
+    from burnish.project import open_project
     from burnish.serve.app import serve as serve_app
     from burnish.serve.app import token_of
     from burnish.serve.settings import ServeSettings
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     token = token_of(opened.workspace)
     settings = ServeSettings(
         workspace=opened.workspace,

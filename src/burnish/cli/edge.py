@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,18 @@ from burnish.cli import say
 from burnish.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from rich.progress import Progress
 
-    from burnish.lifecycle import Edge
+    from burnish.project import Edge
     from burnish.records.run import Step
 
 LINES_PER_TRAINING = 20
+# What a terminal, a wrapper or a scheduler sends twice comes within this; a person who insists is slower.
+BURST_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.02
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def terminal_edge(*, quiet: bool = False, save_every_seconds: float | None = None) -> Edge:
@@ -33,18 +40,52 @@ def terminal_edge(*, quiet: bool = False, save_every_seconds: float | None = Non
     )
 
 
-def terminate_like_interrupt() -> None:
-    """Outside training SIGTERM ends the command at once, with its own exit code."""
+def end_on_signals() -> None:
+    """Outside training SIGTERM and Ctrl-C end the command at once, each with its own exit code, and only once:
+    whatever comes after the first finds the command on its way out. An import under way is finished first.
+    """
 
-    def leave(number: int, frame: object) -> None:
-        del number, frame
+    def leave(number: int, frame: FrameType | None) -> None:
+        _hear_no_more()
+        if _imports(frame):
+            signal.signal(signal.SIGALRM, lambda _, frame: leave(number, frame))
+            signal.setitimer(signal.ITIMER_REAL, _LOOK_AGAIN_SECONDS)
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SystemExit(EXIT_TERMINATED)
 
-    signal.signal(signal.SIGTERM, leave)
+    for number in _STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, leave)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: torch's own loading aborts the process at an exception out of Python."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _hear_no_more() -> None:
+    told = sys.unraisablehook
+
+    def quiet(unraisable: sys.UnraisableHookArgs) -> None:
+        # Python's note of a signal that came in the very moment its handler was taken away
+        if "race condition" not in str(unraisable.exc_value):
+            told(unraisable)
+
+    sys.unraisablehook = quiet
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def quiet_libraries() -> None:
-    """Telemetry off and no advice on the terminal, before any library is imported."""
+    """Telemetry off, offline where we are, and no advice on the terminal, before any library is imported."""
+    if os.environ.get("BURNISH_OFFLINE"):
+        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -60,22 +101,36 @@ def _silent(text: str) -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[Callable[[], int | None]]:
-    """Signals set a flag that training reads between updates; a second Ctrl-C ends at once."""
+    """Signals set a flag that training reads between updates; Ctrl-C again, a second or more later, ends at once.
+
+    Signals that come in a burst are one signal. Once one has asked to stop, the command ends with its exit code, also
+    when training had ended by itself meanwhile, and hears no others on its way out.
+    """
     asked: list[int] = []
+    since = 0.0
 
     def ask(number: int, frame: object) -> None:
+        nonlocal since
         del frame
-        if asked and number == signal.SIGINT:
+        if not asked:
+            since = time.monotonic()
+            asked.append(EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED)
+            say.progress("stopping after this update, with a checkpoint (Ctrl-C again: at once)")
+        elif number == signal.SIGINT and time.monotonic() - since >= BURST_SECONDS:
+            _hear_no_more()
             raise KeyboardInterrupt
-        asked.append(EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED)
-        say.progress("stopping after this update, with a checkpoint (Ctrl-C again: at once)")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in _STOPPING}
     try:
         yield lambda: asked[0] if asked else None
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if asked:
+            _hear_no_more()
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if asked:
+        raise SystemExit(asked[0])
 
 
 def _bar() -> Callable[[Step], None]:

@@ -40,13 +40,14 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Say what is right about one prediction; it is on the disk when the command ends."""
-    from burnish import lifecycle, maintain
+    from burnish import maintain
     from burnish.deploy.feedback import Said
+    from burnish.project import open_project
 
     edge = terminal_edge()
     labels = tuple(label) if label else None
     said = Said(prediction=prediction, by=by or edge.by, labels=labels, right=right)
-    (taken,) = maintain.give(lifecycle.open_project(project), [said], edge)
+    (taken,) = maintain.give(open_project(project), [said], edge)
     if as_json:
         say.as_json(
             {**taken.feedback.model_dump(mode="json"), "new": taken.new, "against": taken.against}
@@ -69,11 +70,12 @@ def import_file(
     as_json: JsonOption = False,
 ) -> None:
     """Record a file of feedback: all of it, or none and every problem named. Rows not filled in are passed by."""
-    from burnish import lifecycle, maintain
+    from burnish import maintain
     from burnish.deploy.feedback_file import read_feedback_file
+    from burnish.project import open_project
 
     edge = terminal_edge()
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     said = read_feedback_file(file, opened.task, by=by or edge.by)
     taken = maintain.give(opened, said, edge)
     new = sum(one.new for one in taken)
@@ -101,9 +103,10 @@ def list_rows(
     as_json: JsonOption = False,
 ) -> None:
     """What was said so far, or with --audit what waits to be checked. The answer given is not shown in the CSV."""
-    from burnish import lifecycle, maintain
+    from burnish import maintain
+    from burnish.project import open_project
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     if not audit:
         _list_said(opened, as_json=as_json)
         return
@@ -141,11 +144,11 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """Where an answer came from: version, who made it live and why, run, dataset, rows, feedback."""
-    from burnish import lifecycle
     from burnish.deploy.trace import trace as trace_prediction
+    from burnish.project import open_project
     from burnish.store.ledger import open_ledger
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     with open_ledger(opened.workspace.ledger_path) as ledger:
         found = trace_prediction(opened.workspace, ledger, prediction)
     if as_json:
@@ -176,7 +179,7 @@ def trace(
         say.result(f"missing     {gone}")
 
 
-def _list_said(opened, *, as_json: bool) -> None:  # noqa: ANN001 - lifecycle.Project, not imported here
+def _list_said(opened, *, as_json: bool) -> None:  # noqa: ANN001 - Project, not imported here
     from burnish.store.feedback import feedback
     from burnish.store.ledger import open_ledger
 

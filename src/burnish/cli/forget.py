@@ -48,11 +48,11 @@ def forget(
 
     Names the models that learnt from them. The same command again ends one that was killed.
     """
-    from burnish import lifecycle
     from burnish.edge import fresh_key
     from burnish.forgetting import forget as forgetting
+    from burnish.project import open_project
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     edge = terminal_edge()
     wanted = forgetting.asked(opened, match=match, containing=containing, where=where or [])
     if dry_run or not yes:

@@ -14,6 +14,7 @@ from burnish.cli import (
     circle,
     data,
     deploy,
+    doctor,
     feedback,
     forget,
     monitor,
@@ -23,7 +24,7 @@ from burnish.cli import (
     say,
     train,
 )
-from burnish.cli.edge import quiet_libraries, terminate_like_interrupt
+from burnish.cli.edge import end_on_signals, quiet_libraries
 from burnish.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _group in (circle, train, predict, deploy, feedback, monitor, retrain, forget):
+for _group in (circle, train, predict, deploy, feedback, monitor, retrain, forget, doctor):
     _group.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
@@ -58,7 +59,7 @@ app.add_typer(runs.app, name="runs")
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit code; see docs/errors.md for what each means."""
     quiet_libraries()
-    terminate_like_interrupt()
+    end_on_signals()
     sys.exit(_code_of(arguments))
 
 

@@ -47,10 +47,11 @@ def monitor(
 
     Exit code 3: the newest judged window says look or act (see --fail-on).
     """
-    from burnish import lifecycle, maintain
+    from burnish import maintain
     from burnish.monitor.page import headline
+    from burnish.project import open_project
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     edge = terminal_edge()
     while True:
         found = maintain.monitor(opened, edge, version=version)

@@ -31,13 +31,13 @@ def predict(
     project: ProjectOption = HERE,
 ) -> None:
     """Answer every row of a file, any size; rows that cannot be read stand in the output with the reason."""
-    from burnish import lifecycle
     from burnish.data.read import read_rows, sniff
     from burnish.deploy.batch import predict_file
     from burnish.deploy.versions import open_version
+    from burnish.project import open_project
     from burnish.store.durable import replacing
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     facts = sniff(file)
     missing = [name for name in opened.task.inputs if name not in facts.columns]
     if missing:

@@ -63,9 +63,10 @@ def retrain(
 
     The same command again takes up one that was stopped. Exit code 3: a gate said no.
     """
-    from burnish import lifecycle, maintain
+    from burnish import maintain
+    from burnish.project import open_project
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     if list_all:
         return _list(opened, as_json=as_json)
     recipe = recipe_of(
@@ -96,9 +97,10 @@ def shadow(
     """Where the candidate would have said something else than the live version, on live traffic."""
     import dataclasses
 
-    from burnish import lifecycle, maintain
+    from burnish import maintain
+    from burnish.project import open_project
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     found = maintain.silent_answers(opened, version)
     if as_json:
         value = dataclasses.asdict(found)
@@ -148,10 +150,11 @@ def schedule(
 
     A retraining that was killed is taken up again. A second scheduler of the same project is refused.
     """
-    from burnish import lifecycle, maintain
+    from burnish import maintain
+    from burnish.project import open_project
     from burnish.store.workspace import lock
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     edge = terminal_edge()
     child: subprocess.Popen[bytes] | None = None
     begun = 0.0
@@ -217,7 +220,7 @@ def _tell_turn(turn: Attended) -> None:
     sys.stdout.flush()
 
 
-def _list(opened, *, as_json: bool) -> int:  # noqa: ANN001 - lifecycle.Project, not imported here
+def _list(opened, *, as_json: bool) -> int:  # noqa: ANN001 - Project, not imported here
     from burnish.retrain.book import retrainings
     from burnish.store.ledger import open_ledger
 

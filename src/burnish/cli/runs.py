@@ -15,11 +15,11 @@ app = typer.Typer(help="Look at trainings.")
 @app.command("list")
 def list_runs(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Every run, oldest first."""
-    from burnish import lifecycle
+    from burnish.project import open_project
     from burnish.store.workspace import names_in
     from burnish.train.runs import load_run
 
-    workspace = lifecycle.open_project(project).workspace
+    workspace = open_project(project).workspace
     found = [
         load_run(workspace.runs / name)
         for name in names_in(workspace.runs)
@@ -57,8 +57,9 @@ def show(
 ) -> None:
     """One run: recipe, environment, result."""
     from burnish import lifecycle
+    from burnish.project import open_project
 
-    found = lifecycle.read_run(lifecycle.open_project(project), run)
+    found = lifecycle.read_run(open_project(project), run)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return

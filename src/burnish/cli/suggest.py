@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from burnish.cli import say
 
 if TYPE_CHECKING:
-    from burnish.lifecycle import Project
+    from burnish.project import Project
 
 
 def show_suggestion(opened: Project, *, write: bool, as_json: bool) -> None:

@@ -43,9 +43,10 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune, or continue a training that was stopped."""
-    from burnish import lifecycle
+    from burnish import curate, lifecycle
+    from burnish.project import open_project, using_rows
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     recipe = recipe_of(
         project,
         base=base,
@@ -56,8 +57,8 @@ def train(
         seed=seed,
     )
     edge = terminal_edge(save_every_seconds=save_every)
-    with lifecycle.using_rows(opened):
-        prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+    with using_rows(opened):
+        prepared = curate.prepare(opened, edge, recipe=recipe)
         model = lifecycle.fetch(opened, prepared, recipe, edge)
         run = lifecycle.train(opened, prepared, recipe, edge, base=model)
     if as_json:
@@ -75,14 +76,15 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> int:
     """Measure a run on the test rows beside every baseline; judge the gates. Exit code 3: a gate said no."""
-    from burnish import lifecycle
+    from burnish import curate, lifecycle
     from burnish.decide.decision import TUNED
+    from burnish.project import open_project, using_rows
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     edge = terminal_edge()
     found = lifecycle.read_run(opened, run)
-    with lifecycle.using_rows(opened):
-        prepared = lifecycle.prepare(opened, edge, recipe=found.recipe)
+    with using_rows(opened):
+        prepared = curate.prepare(opened, edge, recipe=found.recipe)
         base = lifecycle.fetch(opened, prepared, found.recipe, edge)
         proof = lifecycle.prove(opened, prepared, found.recipe, edge, base=base, run=found)
         path = lifecycle.write_reports(opened, prepared, proof=proof, run=found)
@@ -115,15 +117,16 @@ def decide(
     as_json: JsonOption = False,
 ) -> None:
     """Measure what exists without training: majority, TF-IDF, centroid and nearest neighbours."""
-    from burnish import lifecycle
+    from burnish import curate, lifecycle
+    from burnish.project import open_project, using_rows
 
-    opened = lifecycle.open_project(project)
+    opened = open_project(project)
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
     edge = terminal_edge()
-    with lifecycle.using_rows(opened):
-        prepared = lifecycle.prepare(opened, edge, recipe=recipe)
+    with using_rows(opened):
+        prepared = curate.prepare(opened, edge, recipe=recipe)
         model = lifecycle.fetch(opened, prepared, recipe, edge)
         proof = lifecycle.prove(opened, prepared, recipe, edge, base=model, run=None)
         path = None

@@ -28,9 +28,10 @@ def add_to(app: typer.Typer) -> None:
 
 def list_versions(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """The dataset versions of this task, with their splits, ancestors and the uses of their test rows."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
-    found = lifecycle.versions(lifecycle.open_project(project))
+    found = curate.versions(open_project(project))
     if as_json:
         say.as_json(
             [
@@ -68,9 +69,10 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """What changed between two versions: added, removed, relabelled, redacted, moved; which rows, and by whom."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
-    found = lifecycle.compare_versions(lifecycle.open_project(project), before, after)
+    found = curate.compare_versions(open_project(project), before, after)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
@@ -99,9 +101,10 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """In which versions a row stood, in which split, with which label, and who changed it."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
-    found = lifecycle.row_history(lifecycle.open_project(project), row)
+    found = curate.row_history(open_project(project), row)
     if as_json:
         say.as_json([one.model_dump(mode="json") for one in found])
         return
@@ -133,10 +136,11 @@ def card(
     project: ProjectOption = HERE,
 ) -> None:
     """The data card of a version: counts, sources, licence, label guide, splits, faults, edits, uses of the test rows."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
     from burnish.store.durable import write_text
 
-    text = lifecycle.describe_data(lifecycle.open_project(project), dataset)
+    text = curate.describe_data(open_project(project), dataset)
     if output is None:
         say.result(text)
         return
@@ -146,9 +150,10 @@ def card(
 
 def edits(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """The edits that act on the rows, oldest first."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
-    found = lifecycle.acting_edits(lifecycle.open_project(project))
+    found = curate.acting_edits(open_project(project))
     if as_json:
         say.as_json([one.model_dump(mode="json") for one in found])
         return
@@ -178,13 +183,14 @@ def undo(
     as_json: JsonOption = False,
 ) -> None:
     """Take an edit back and make the version without it."""
-    from burnish import lifecycle
+    from burnish import curate
+    from burnish.project import open_project
 
     recipe = recipe_of(
         project, base=None, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
-    opened = lifecycle.open_project(project)
-    undone, dataset = lifecycle.undo(opened, edit, recipe, terminal_edge(quiet=True))
+    opened = open_project(project)
+    undone, dataset = curate.undo(opened, edit, recipe, terminal_edge(quiet=True))
     if as_json:
         say.as_json(
             {

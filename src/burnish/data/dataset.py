@@ -27,7 +27,7 @@ from burnish.records.label import label_names
 from burnish.records.record import canonical_json, content_id
 from burnish.records.task import Task
 from burnish.store.durable import new_folder
-from burnish.store.manifest import verify_folder
+from burnish.store.manifest import verify_file, verify_folder
 from burnish.store.workspace import Workspace, names_in, resolve
 
 RECORD_FILE = "dataset.json"
@@ -216,11 +216,7 @@ def load_dataset(workspace: Workspace, id: str) -> Dataset:
 
     Raises: id-invalid, id-unknown, id-ambiguous, dataset-damaged.
     """
-    folder = _verified(workspace, id)
-    try:
-        return Dataset.model_validate_json((folder / RECORD_FILE).read_bytes())
-    except (ValidationError, OSError) as error:
-        raise _foreign(folder, error) from error
+    return _read_record(_verified(workspace, id))
 
 
 def load_rows(workspace: Workspace, id: str) -> dict[Split, list[Example]]:
@@ -309,17 +305,16 @@ def latest_dataset(workspace: Workspace, task_id: str) -> Dataset | None:
 
 
 def all_datasets(workspace: Workspace) -> tuple[Dataset, ...]:
-    """The record of every version, the oldest first; their rows are not verified here.
+    """The record of every version, the oldest first, each verified; their rows are not read here.
 
     Raises: dataset-damaged.
     """
     found: dict[str, Dataset] = {}
     for name in names_in(workspace.datasets):
         folder = workspace.datasets / name
-        try:
-            found[name] = Dataset.model_validate_json((folder / RECORD_FILE).read_bytes())
-        except (ValidationError, OSError) as error:
-            raise _foreign(folder, error) from error
+        if problems := verify_file(folder, RECORD_FILE):
+            raise BurnishError(tuple(_damaged(folder, problem.what) for problem in problems))
+        found[name] = _read_record(folder)
 
     def depth(dataset: Dataset) -> int:
         steps = 0
@@ -426,7 +421,19 @@ def _verified(workspace: Workspace, id: str) -> Path:
     problems = verify_folder(folder)
     if problems:
         raise BurnishError(tuple(_damaged(folder, problem.what) for problem in problems))
+    _read_record(folder)
     return folder
+
+
+def _read_record(folder: Path) -> Dataset:
+    """The record in a folder whose bytes were verified; the whole folder of another version is refused."""
+    try:
+        found = Dataset.model_validate_json((folder / RECORD_FILE).read_bytes())
+    except (ValidationError, OSError) as error:
+        raise _foreign(folder, error) from error
+    if found.id != folder.name:
+        raise BurnishError((_damaged(folder, f"its files are those of dataset {found.id}"),))
+    return found
 
 
 def _foreign(folder: Path, error: Exception) -> BurnishError:

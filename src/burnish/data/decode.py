@@ -29,6 +29,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NEED_A_MARK = ("utf_16", "utf_32", "utf-16", "utf-32")
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MAGIC = {
     b"\x89PNG": "a PNG picture",
@@ -109,7 +110,12 @@ def certain_encoding(head: bytes, *, name: str, encoding: str | None = None) -> 
     """
     mark = next((codec for bom, codec in _BOMS if head.startswith(bom)), None)
     if encoding is not None:
-        return Decoding(_asked(encoding, mark, name=name))
+        known = _asked(encoding, mark, name=name)
+        if mark is None and known in _NEED_A_MARK:
+            plain = known.replace("_", "-")
+            wide = _wide(head) or ""
+            return Decoding(wide if wide.startswith(plain) else f"{plain}-le")
+        return Decoding(known)
     if mark is not None:
         return Decoding(mark)
     kind = next((what for magic, what in _MAGIC.items() if head.startswith(magic)), None)
@@ -132,7 +138,8 @@ def guess(sample: bytes, *, name: str) -> str:
     # imported here: it takes a while, and most files are UTF-8
     from charset_normalizer import from_bytes
 
-    found = from_bytes(sample)
+    # these need a mark, and with one there is nothing to guess
+    found = from_bytes(sample, cp_exclusion=list(_NEED_A_MARK))
     best = found.best()
     if best is None:
         raise fail(

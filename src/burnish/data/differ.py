@@ -106,7 +106,8 @@ def _origin(row: Example) -> str:
 
 def _same(one: Placed, two: Placed) -> bool:
     (split, row), (other_split, other) = one, two
-    return (split, row.label, row.input_id) == (other_split, other.label, other.input_id)
+    said = (split, row.label, row.input_id, row.source.edits)
+    return said == (other_split, other.label, other.input_id, other.source.edits)
 
 
 def _changed(one: Placed, two: Placed, edits: Mapping[str, Edit]) -> list[RowChange]:
@@ -116,7 +117,8 @@ def _changed(one: Placed, two: Placed, edits: Mapping[str, Edit]) -> list[RowCha
         found.append("moved")
     if row.label != other.label:
         found.append("relabelled")
-    if row.input_id != other.input_id:
+    is_edited = row.source.edits != other.source.edits
+    if row.input_id != other.input_id or (is_edited and row.columns != other.columns):
         found.append("redacted")
     newer = [name for name in other.source.edits if name not in row.source.edits]
     undone = [name for name in row.source.edits if name not in other.source.edits]

@@ -64,7 +64,7 @@ def record_edits(
 ) -> tuple[Edit, ...]:
     """Write down the edits that do not act yet, and return those. A fix made twice is recorded once.
 
-    The next dataset that is made (lifecycle.prepare) has them. Raises: the codes of record_event.
+    The next dataset that is made (curate.prepare) has them. Raises: the codes of record_event.
     """
     acting = {edit.id for edit in edits_of(ledger, task_name)}
     new: list[Edit] = []
@@ -175,6 +175,20 @@ def editor(edits: Sequence[Edit], *, task: Task) -> Callable[[Example], Example 
     return lambda row: _edited(row, by_key, order, task)
 
 
+def redacted(
+    row: Example, kinds: Sequence[Redaction], *, task: Task
+) -> tuple[dict[str, str], dict[str, str]]:
+    """A row's inputs and other columns without what was asked. Its label and its group stay: they say what is right,
+    and what belongs together.
+    """
+    inputs = {name: redact(text, kinds).text for name, text in row.inputs.items()}
+    columns = {
+        name: text if name == task.group else redact(text, kinds).text
+        for name, text in row.columns.items()
+    }
+    return inputs, columns
+
+
 def _edited(
     row: Example,
     by_key: Mapping[str, Sequence[Edit]],
@@ -190,10 +204,10 @@ def _edited(
         if edit.action == "drop":
             return _aside(row, edit, "edited", f"{edit.code}, by {edit.by}")
         if edit.action == "redact":
-            inputs = {name: redact(text, edit.kinds).text for name, text in row.inputs.items()}
+            inputs, columns = redacted(row, edit.kinds, task=task)
             was = row.source.was or row.input_id
             source = {"was": was} if inputs != row.inputs else {}
-            changes = {"inputs": inputs, "input_id": input_id(inputs)}
+            changes = {"inputs": inputs, "input_id": input_id(inputs), "columns": columns}
         else:
             unknown = [name for name in edit.to if name not in task.label_names]
             if unknown or (task.kind != "multilabel" and len(edit.to) != 1):

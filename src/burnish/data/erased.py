@@ -55,7 +55,13 @@ class Erased:
 
     def _quote(self, found: re.Match[str]) -> str:
         inner = found[0][1:-1]
-        return f'"{MARK}"' if self.is_text(inner) or words_of(inner) & self.words else found[0]
+        gone = self.is_text(inner) or self._begins(inner) or words_of(inner) & self.words
+        return f'"{MARK}"' if gone else found[0]
+
+    def _begins(self, shown: str) -> bool:
+        """Whether it is the beginning of a forgotten text, cut as messages cut long ones."""
+        beginning = fold(shown.removesuffix("…"))
+        return shown.endswith("…") and any(text.startswith(beginning) for text in self.whole)
 
     def _chunk(self, found: re.Match[str]) -> str:
         chunk = found[0]

@@ -153,7 +153,8 @@ def to_example(
     cell = _label_cell(task, row)
     kind = kind_of(task)
     known = {} if labels is None else labels
-    if cell not in known:
+    is_new = cell not in known
+    if is_new:
         known[cell] = kind.parse(task, cell)
     label = known[cell]
     if isinstance(label, Problem):
@@ -175,8 +176,10 @@ def to_example(
             if name != task.label and name not in inputs
         },
     )
-    problems = kind.check(task, example)
+    # one look a label, not one a row; what fails stays unknown
+    problems = kind.check(task, example) if is_new else ()
     if problems:
+        del known[cell]
         return Rejection(where=row.where, reason=problems[0].code, detail=problems[0].what)
     return example
 

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from burnish.data.edits import make_edit
+from burnish.data.edits import make_edit, redacted
 from burnish.data.evidence import Finding, Labels
-from burnish.data.redact import KINDS, redact
+from burnish.data.redact import KINDS
 from burnish.errors import fail, nearest
 from burnish.records.edit import Action, Edit
 from burnish.records.example import Example
 from burnish.records.label import label_names
-from burnish.records.task import Redaction
+from burnish.records.task import Redaction, Task
 
 PERSONAL = "personal-"
 # findings with a mend, and the check to ask for where it does not run by itself
@@ -68,6 +68,7 @@ def plan_fix(
     findings: Sequence[Finding],
     code: str,
     *,
+    task: Task,
     examples: Callable[[Sequence[int]], Mapping[int, Example]],
     relabel: bool = False,
 ) -> Fix:
@@ -107,7 +108,7 @@ def plan_fix(
     if "redact" in mends:
         asked = {_kind(one.issue.code) for one in mended}
         kinds: tuple[Redaction, ...] = tuple(kind for kind in KINDS if kind in asked)
-        return Fix(code, "redact", _redactions(mended, kinds, examples), kinds)
+        return Fix(code, "redact", _redactions(mended, kinds, examples, task=task), kinds)
     if relabel or "relabel" in mends:
         return Fix(code, "relabel", _relabels(mended, examples))
     return Fix(code, "drop", _drops(mended, examples))
@@ -139,18 +140,22 @@ def _redactions(
     found: Sequence[Finding],
     kinds: Sequence[Redaction],
     examples: Callable[[Sequence[int]], Mapping[int, Example]],
+    *,
+    task: Task,
 ) -> tuple[Change, ...]:
-    """Only inputs are rewritten: what stands in a label or another column is not the dataset's text."""
+    """Inputs and other columns are rewritten; labels and groups are not text."""
     numbers = sorted({number for one in found for number in one.numbers})
     rows = examples(numbers)
     changes: list[Change] = []
     for number in numbers:
         if number not in rows:
             continue
-        before = "\n".join(rows[number].inputs.values())
-        after = "\n".join(redact(text, kinds).text for text in rows[number].inputs.values())
-        if after != before:
-            changes.append(Change(rows[number], text=after))
+        row = rows[number]
+        before = {**row.columns, **row.inputs}
+        inputs, columns = redacted(row, kinds, task=task)
+        changed = [text for name, text in {**inputs, **columns}.items() if text != before[name]]
+        if changed:
+            changes.append(Change(row, text="\n".join(changed)))
     return tuple(changes)
 
 

@@ -106,14 +106,16 @@ def _datasets(name: str) -> Any:
     # nothing about the user leaves the machine; one plain way to download; one voice on the terminal
     constants.HF_HUB_DISABLE_TELEMETRY = True
     constants.HF_HUB_DISABLE_XET = True
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    datasets.disable_progress_bars()
-    return datasets
+    found: Any = datasets
+    found.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    found.disable_progress_bars()
+    return found
 
 
 def _tried(name: str, call: Callable[[], _T]) -> _T:
-    import datasets  # pyright: ignore[reportMissingImports]
     from huggingface_hub import errors
+
+    datasets = _datasets(name)
 
     try:
         return call()
@@ -149,5 +151,6 @@ def _tried(name: str, call: Callable[[], _T]) -> _T:
             f"the hub could not be reached ({type(error).__name__})",
             where=name,
             expected="a hub that answers",
-            fix="check the network, or download the files elsewhere and name them",
+            fix="check the network, unset BURNISH_OFFLINE if it is set, or download the files elsewhere "
+            "and name them",
         ) from None

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from burnish.data.near import Nearness
-from burnish.data.units import Unit, labels_of, nearness_of, units_of
+import numpy as np
+
+from burnish.data.near import Nearness, crossing
+from burnish.data.units import Unit, labels_of, nearness_of, text_of, units_of
 from burnish.records.dataset import Rejection
 from burnish.records.example import Example, Split
 
@@ -111,7 +113,7 @@ def extend(
     spare = frozenset(row for row in splits if _is_old(pool[row], parent))
     _keep_doubtful_out(pool, splits, leaks, spare=spare)
     near = nearness_of(pool)
-    leaks.update(part(near, splits, spare=spare))
+    leaks.update(part(pool, near, splits, spare=spare))
     known: dict[int, set[Split]] = defaultdict(set)
     for row, split in splits.items():
         known[near.classes[row]].add(split)
@@ -136,7 +138,7 @@ def extend(
                 leaks[row] = (goal, _most_precious(s for s in beside[row] if s != goal))
     for unit, split in _trained(new, pool, splits) if place is None else new:
         splits.update(dict.fromkeys(unit.rows, split))
-    leaks.update(part(near, splits, spare=spare))
+    leaks.update(part(pool, near, splits, spare=spare))
     return Grown(splits, tuple((row, *told) for row, told in sorted(leaks.items())))
 
 
@@ -189,7 +191,11 @@ def _keep_doubtful_out(
 
 
 def part(
-    near: Nearness, splits: dict[int, Split], *, spare: frozenset[int] = frozenset()
+    pool: Sequence[Example],
+    near: Nearness,
+    splits: dict[int, Split],
+    *,
+    spare: frozenset[int] = frozenset(),
 ) -> dict[int, tuple[Split, Split]]:
     """Take rows out of `splits` until no near duplicates span two: {row: (its split, the other's)}.
 
@@ -213,7 +219,36 @@ def part(
                 break
     for row in leaks:
         del splits[row]
+    leaks.update(_part_crowds(pool, near, splits, spare=spare))
     return leaks
+
+
+def _part_crowds(
+    pool: Sequence[Example],
+    near: Nearness,
+    splits: dict[int, Split],
+    *,
+    spare: frozenset[int],
+) -> dict[int, tuple[Split, Split]]:
+    """Of a crowd not every near pair is known before the splits are; now those that matter can be asked for."""
+    met = {number for pair in near.pairs for number in pair}
+    rows = [row for row in splits if near.classes[row] in met]
+    parts = np.array([_WORTH.index(splits[row]) for row in rows], dtype=np.int64)
+    leaks: dict[int, tuple[Split, Split]] = {}
+    for pair in crossing([text_of(pool[row]) for row in rows], parts):
+        one, other = sorted(
+            (rows[place] for place in pair), key=lambda row: _goes(row, splits, spare)
+        )
+        if one not in leaks and other not in leaks and one not in spare:
+            leaks[one] = (splits[one], splits[other])
+    for row in leaks:
+        del splits[row]
+    return leaks
+
+
+def _goes(row: int, splits: Mapping[int, Split], spare: frozenset[int]) -> tuple[bool, int]:
+    """Orders near rows by who leaves first: what may leave, then the less precious split."""
+    return row in spare, -_WORTH.index(splits[row])
 
 
 def _most_precious(splits: Iterable[Split]) -> Split:

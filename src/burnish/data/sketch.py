@@ -108,6 +108,25 @@ def sketch(texts: Texts, bands: Bands, *, seed: int = 1) -> Sketches:
     return Sketches(keys_BR, minima_RE)
 
 
+def gram_sets(texts: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """The hashes of each plain text's triples, each once, one text after another, and where each text's begin and the
+    last one's end.
+
+    Example:
+        >>> grams, bounds = gram_sets(["cat", "cat cat"])
+        >>> bounds.tolist(), grams[:3].tolist() == grams[3:].tolist()
+        ([0, 3, 6], True)
+    """
+    found: list[np.ndarray] = []
+    for start, some in _chunks(texts):
+        grams, starts = _hashed(some)
+        owners = np.repeat(np.arange(len(some)), np.diff(np.r_[starts, len(grams)])) + start
+        found.append(np.unique((owners.astype(np.uint64) << np.uint64(32)) | grams))
+    both = np.concatenate(found)
+    bounds = np.searchsorted(both >> np.uint64(32), np.arange(len(texts) + 1))
+    return (both & np.uint64(0xFFFFFFFF)).astype(np.int64), bounds
+
+
 def _chunks(texts: Texts) -> Iterator[tuple[int, list[str]]]:
     every = iter(range(len(texts)))
     while some := list(islice(every, _TOGETHER)):

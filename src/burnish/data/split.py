@@ -125,7 +125,7 @@ def _freeze(
         chosen = list(map(placer(pool, time), free))
     for unit, split in zip(free, chosen, strict=True):
         splits.update(dict.fromkeys(unit.rows, split))
-    leaks = part(near, splits)
+    leaks = part(pool, near, splits)
     return Grown(splits, tuple((row, *told) for row, told in sorted(leaks.items()))), after
 
 

@@ -63,7 +63,12 @@ def units_of(
 
 def nearness_of(examples: Sequence[Example]) -> Nearness:
     """Which rows' inputs, taken together, are near duplicates."""
-    return nearness(["\n".join(example.inputs.values()) for example in examples])
+    return nearness([text_of(example) for example in examples])
+
+
+def text_of(example: Example) -> str:
+    """All inputs of a row as one text."""
+    return "\n".join(example.inputs.values())
 
 
 def _near_rows(near: Nearness, rows: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from burnish.decide.candidates import RememberedVectors, Tried, try_baselines, try_fitted
 from burnish.decide.decision import TUNED, decide
-from burnish.errors import BurnishError
+from burnish.errors import fail
 from burnish.evaluate.calibration import fit_temperature
 from burnish.evaluate.compare import compare
 from burnish.evaluate.gate import gate
@@ -23,8 +23,8 @@ from burnish.records.example import Example, Split
 from burnish.records.report import Comparison, Report
 from burnish.records.run import Run
 from burnish.records.task import Task
-from burnish.store.durable import verify_folder
 from burnish.train.rows import labelled_texts
+from burnish.train.runs import result_fault
 
 LIVE = "live"
 
@@ -113,8 +113,14 @@ def _try_tuned(
     from burnish.models.classifier import load_calibrated, load_fitted, weights_bytes
 
     folder = run_folder / "model"
-    if problems := verify_folder(folder):
-        raise BurnishError(problems)
+    if fault := result_fault(run_folder, weights_sha256=run.weights_sha256):
+        raise fail(
+            "run-damaged",
+            f"its model is damaged ({fault})",
+            where=f"run {run.id}",
+            expected="the model as it was trained",
+            fix="run the same `burnish train` again: it makes the model again",
+        )
     precision = run.environment.precision
     raw = load_fitted(folder, max_tokens=run.recipe.max_tokens, precision=precision)
     texts = labelled_texts(task, rows["validation"]).texts

@@ -11,7 +11,6 @@ manifest.json                                         SHA-256 of every file
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from burnish.records.task import Task
 from burnish.store.durable import make_folder, new_folder, verify_folder
 from burnish.store.faults import is_full, told
 from burnish.store.manifest import MANIFEST_NAME, checksum_of
+from burnish.store.temporaries import clear_quietly
 from burnish.store.workspace import Workspace, lock
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def make_bundle(
     )
     with lock(workspace, "bundles"):
         draft = workspace.bundles / _DRAFT
-        shutil.rmtree(draft, ignore_errors=True)
+        clear_quietly(draft)
         make_folder(draft / "burnish")
         try:
             model_folder_writer(draft)
@@ -113,11 +113,12 @@ def make_bundle(
             bundle = unnamed.model_copy(update={"id": identity(unnamed, _digests(draft))})
             _publish(draft, bundle, workspace.bundles / bundle.id)
         except Exception as error:
-            if is_full(error):
-                raise told(error, workspace.bundles, needs_bytes=_bytes(draft)) from error
+            if is_full(error) or isinstance(error, OSError):
+                needs_bytes = max(4096, _bytes(draft))
+                raise told(error, workspace.bundles, needs_bytes=needs_bytes) from error
             raise
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            clear_quietly(draft)
     # an equal bundle made earlier was left as it is: its own record is the true one
     return load_bundle(workspace.bundles / bundle.id)
 
@@ -236,7 +237,10 @@ def listed_digests(folder: Path) -> dict[str, str]:
 
 
 def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError:
+        return 0  # the disk is gone; the first failure is the one to tell
 
 
 def _inside(folder: Path, where: str) -> str:

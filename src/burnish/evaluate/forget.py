@@ -7,22 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.data.dataset import load_dataset
 from burnish.data.erased import Erased
-from burnish.data.tombstones import MARK
+from burnish.data.tombstones import MARK, standing
+from burnish.errors import BurnishError
+from burnish.evaluate.report_folder import PAGE, RECORD, load_report
 from burnish.records.report import Neighbour, Report, Slice, WorstRow
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.workspace import Workspace, names_in
 
-RECORD, PAGE = "report.json", "report.html"
 _MAIN = "<main>"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A report that shows forgotten rows: the record without them, and every text that changed with its mark."""
+    """A report that shows forgotten rows: the record without them, and with its mark every text that changed and
+    every sentence on the page that quotes one.
+    """
 
     report: Report
     changed: dict[str, str]
+    sentences: dict[str, str]
 
 
 def search_reports(
@@ -35,34 +40,10 @@ def search_reports(
     found = []
     for name in names_in(workspace.reports):
         report = load_report(workspace.reports / name)
-        told = _told(report, erased, is_gone)
-        if told.changed:
+        told = _told(report, erased, is_gone, _sentences(workspace, report, erased))
+        if told.changed or told.sentences:
             found.append(told)
     return tuple(found)
-
-
-def load_report(folder: Path) -> Report:
-    """The record of a report folder.
-
-    Raises: report-damaged.
-    """
-    from burnish.errors import fail
-    from burnish.store.manifest import verify_folder
-
-    try:
-        problems = verify_folder(folder)
-        if not problems:
-            return Report.model_validate_json((folder / RECORD).read_bytes())
-        why = problems[0].what
-    except (OSError, ValueError) as error:
-        why = f"it cannot be read ({type(error).__name__})"
-    raise fail(
-        "report-damaged",
-        why,
-        where=f"report {folder.name}",
-        expected="the files as they were written",
-        fix="remove the folder, then run the same command again",
-    )
 
 
 def rewrite_report(workspace: Workspace, told: Told, *, at: str) -> Path:
@@ -94,7 +75,26 @@ def rewrite_report(workspace: Workspace, told: Told, *, at: str) -> Path:
     return staged
 
 
-def _told(report: Report, erased: Erased, is_gone: Callable[[str, str], bool]) -> Told:
+def _sentences(workspace: Workspace, report: Report, erased: Erased) -> dict[str, str]:
+    """What the page says of the dataset's findings, where that quotes a forgotten row."""
+    from markupsafe import escape
+
+    try:
+        issues = load_dataset(workspace, standing(workspace, report.dataset_id)).issues
+        page = (workspace.reports / report.id / PAGE).read_text("utf-8")
+    except (BurnishError, OSError):
+        return {}
+    said = [sentence for issue in issues for sentence in (issue.what, issue.fix)]
+    changed = {sentence: erased.message(sentence) for sentence in said}
+    return {old: new for old, new in changed.items() if new != old and str(escape(old)) in page}
+
+
+def _told(
+    report: Report,
+    erased: Erased,
+    is_gone: Callable[[str, str], bool],
+    sentences: dict[str, str],
+) -> Told:
     changed: dict[str, str] = {}
 
     def kept(old: str, new: str) -> str:
@@ -117,7 +117,7 @@ def _told(report: Report, erased: Erased, is_gone: Callable[[str, str], bool]) -
         "worst": tuple(map(worst, report.worst)),
         "slices": tuple(map(slice_of, report.slices)),
     }
-    return Told(report.model_copy(update=fields), changed)
+    return Told(report.model_copy(update=fields), changed, sentences)
 
 
 def _page(page: str, told: Told, note: str) -> str:
@@ -128,6 +128,8 @@ def _page(page: str, told: Told, note: str) -> str:
         for spelt in (str(escape(old)), str(escape(old)).replace("_", "_<wbr>")):
             # a text fills its element; a short one may be part of many other words
             page = page.replace(f">{spelt}<", f">{escape(new)}<")
+    for old, new in told.sentences.items():
+        page = page.replace(str(escape(old)), str(escape(new)))
     page = re.sub(r'<p class="note" id="forgotten">.*?</p>', "", page, flags=re.DOTALL)
     mark = f'<p class="note" id="forgotten">{escape(note)}</p>'
     return page.replace(_MAIN, f"{_MAIN}\n{mark}", 1)

@@ -13,7 +13,7 @@ from burnish.data.wanted import Wanted, read_match, read_where
 from burnish.errors import fail
 from burnish.forgetting.rewrite import finish_earlier, rewrite
 from burnish.forgetting.search import Found, search
-from burnish.lifecycle import Edge, Project
+from burnish.project import Edge, Project
 from burnish.records.forgotten import Learnt
 from burnish.records.record import content_id
 from burnish.store.keyed import own_key
@@ -117,11 +117,16 @@ def _hashes(key: bytes, found: Found) -> tuple[str, ...]:
 
 def _refuse_nothing(project: Project, found: Found) -> None:
     if found.is_empty and not found.in_files:
+        compared = (
+            "a column's value is compared whole"
+            if found.wanted.by_column
+            else "texts are compared whole"
+        )
         raise fail(
             "nothing-matches",
             "no row, journalled text, report or model of this workspace holds what you look for",
             where=project.task.name,
-            expected="at least one match; texts are compared whole, white space folded",
+            expected=f"at least one match; {compared}, white space folded",
             fix="check the spelling; --containing looks for pieces of a text",
         )
 

@@ -14,9 +14,10 @@ from burnish.data.forget import rewrite_datasets
 from burnish.data.tombstones import EVENT_KIND, standing
 from burnish.errors import BurnishError
 from burnish.forgetting.search import Found
-from burnish.lifecycle import Edge, Project
+from burnish.project import Edge, Project
 from burnish.records.forgotten import Forgotten
 from burnish.store.durable import exchange_folder, make_folder, remove_folder, sweep, write_text
+from burnish.store.temporaries import clear_quietly
 from burnish.store.workspace import Workspace, lock, names_in
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _sweep(workspace: Workspace) -> None:
         sweep(workspace.runs / name)
     with lock(workspace, "bundles"):
         # where make_bundle drafts; nobody is at it under the lock
-        shutil.rmtree(workspace.bundles / ".draft", ignore_errors=True)
+        clear_quietly(workspace.bundles / ".draft")
 
 
 def _forget_tokenizer(project: Project, folder: Path, found: Found) -> None:

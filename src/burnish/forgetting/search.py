@@ -15,7 +15,7 @@ from burnish.data.redact import redact
 from burnish.data.tombstones import EVENT_KIND, load_tombstones, standing
 from burnish.data.wanted import Wanted
 from burnish.errors import BurnishError
-from burnish.lifecycle import Edge, Project
+from burnish.project import Edge, Project
 from burnish.records.example import Example, input_id
 from burnish.records.forgotten import Learnt
 from burnish.store.workspace import Workspace, names_in

@@ -19,7 +19,7 @@ from burnish.records.record import Record, canonical_json
 from burnish.store.durable import new_folder, remove_folder, verify_folder, write_json
 
 _CHUNK_BYTES = 1 << 20
-_FACTS = "base.json"
+FACTS = "base.json"
 _LICENCE = re.compile(
     r"^licen[cs]e:\s*[\"']?([A-Za-z0-9 .+()_-]{1,80}?)[\"']?\s*$", re.MULTILINE | re.IGNORECASE
 )
@@ -59,17 +59,22 @@ class BaseFacts(Record):
 
 
 def cached_base(
-    target: Path, *, spec: str, announce: Callable[[str], None]
+    target: Path,
+    *,
+    spec: str,
+    announce: Callable[[str], None],
+    is_meant: Callable[[BaseFacts], bool],
 ) -> tuple[BaseModel, BaseFacts] | None:
     """The base model cached at `target`, verified byte by byte; None when it is not (or no longer) there.
 
-    A damaged copy is removed, with an announcement: its source can give it again.
+    A damaged copy, or one whose facts say that it is another model, is removed with an announcement: its source can
+    give it again.
     """
     if not target.exists():
         return None
     if not verify_folder(target) and not check_model_folder(target):
-        facts = _read_facts(target)
-        if facts is not None:
+        facts = read_facts(target)
+        if facts is not None and is_meant(facts):
             return _base(spec, target, facts), facts
     announce(f"the cached copy of {spec} is damaged and is fetched again")
     remove_folder(target)
@@ -105,7 +110,7 @@ def keep_base(
             files=files,
             origin=dict(raw.origin),
         )
-        write_json(staging / _FACTS, facts)
+        write_json(staging / FACTS, facts)
     return _base(spec, target, facts)
 
 
@@ -163,9 +168,10 @@ def _copy(source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_facts(folder: Path) -> BaseFacts | None:
+def read_facts(folder: Path) -> BaseFacts | None:
+    """The facts of a cached base model; None when there are none, or none that agree with themselves."""
     try:
-        facts = BaseFacts.model_validate_json((folder / _FACTS).read_bytes())
+        facts = BaseFacts.model_validate_json((folder / FACTS).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
     return facts if facts.sha256 == sha256_of_files(facts.files) else None

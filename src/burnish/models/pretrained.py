@@ -7,8 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from burnish.errors import fail, nearest
+from burnish.models.cached_base import FACTS, BaseFacts, read_facts, sha256_of_files
 from burnish.models.source import BaseModel, fetch_base
-from burnish.store.durable import manifest_sha256, new_folder, remove_folder, verify_folder
+from burnish.store.durable import (
+    manifest_sha256,
+    new_folder,
+    remove_folder,
+    verify_folder,
+    write_json,
+)
 
 _TINY_TYPES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert")
 
@@ -43,7 +50,7 @@ def open_pretrained(
     found = sorted(set(texts()))
     digest = hashlib.sha256("\0".join(found).encode("utf-8", "replace")).hexdigest()
     folder = cache / f"tiny-{model_type}-{digest[:16]}"
-    if folder.is_dir() and verify_folder(folder):
+    if folder.is_dir() and not _is_whole(folder, digest):
         announce(f"the cached {spec} is damaged and is made again")
         remove_folder(folder)
     if not folder.is_dir():
@@ -52,6 +59,7 @@ def open_pretrained(
         announce(f"making a tiny {model_type} from scratch")
         with new_folder(folder) as staging:
             make_tiny(staging, texts=found, model_type=model_type, seed=0)
+            write_json(staging / FACTS, _facts(model_type, digest))
     return BaseModel(
         spec=spec,
         folder=folder,
@@ -59,3 +67,23 @@ def open_pretrained(
         model_type=model_type,
         licence=None,
     )
+
+
+def _facts(model_type: str, digest: str) -> BaseFacts:
+    """Which texts its tokenizer learnt from: the folder of another tiny model in its place is noticed."""
+    return BaseFacts(
+        sha256=sha256_of_files({}),
+        model_type=model_type,
+        licence=None,
+        files={},
+        origin={"texts_sha256": digest},
+    )
+
+
+def _is_whole(folder: Path, digest: str) -> bool:
+    if verify_folder(folder):
+        return False
+    if not (folder / FACTS).is_file():
+        return True  # made before tiny models told of what
+    facts = read_facts(folder)
+    return facts is not None and facts.origin == {"texts_sha256": digest}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from burnish.monitor.page_seal import with_seal
 from burnish.records.signal import Share, Signal, Watched
 from burnish.records.task import Task
 
@@ -28,7 +29,7 @@ def monitor_page(task: Task, watched: Sequence[Watched], *, version: str, waitin
     The same arguments give the same bytes. All text from users is escaped by the template engine.
     """
     newest = watched[-1] if watched else None
-    return (
+    page = (
         _environment()
         .get_template("monitor.html")
         .render(
@@ -42,6 +43,7 @@ def monitor_page(task: Task, watched: Sequence[Watched], *, version: str, waitin
             waiting=waiting,
         )
     )
+    return with_seal(page)
 
 
 def headline(watched: Watched) -> str:

@@ -5,10 +5,10 @@ Computed once for a bundle and kept beside it; texts stay in the dataset.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
 from burnish.data.dataset import load_rows
@@ -17,19 +17,19 @@ from burnish.data.tombstones import standing
 from burnish.deploy.bundle import Opened
 from burnish.encode.render import render
 from burnish.evaluate.predict import predict_encodings
+from burnish.evaluate.report_folder import load_report
 from burnish.evaluate.scored import scored_from, targets_of
+from burnish.monitor.reference_folder import FILE, OWNER, reference_fault
 from burnish.monitor.seen import Reference, Seen
 from burnish.records.encoding import FloatArray
 from burnish.records.example import Example
-from burnish.records.report import Report
 from burnish.records.task import Task
-from burnish.store.durable import new_folder, remove_folder, verify_folder
+from burnish.store.durable import new_folder, remove_folder
 from burnish.store.workspace import Workspace
 from burnish.tasks.kind import kind_of
 
 # Enough that the reference's own sampling error is below a window's; more only costs time once.
 _MOST_ROWS = 2000
-_FILE = "reference.safetensors"
 
 Embed = Callable[[Sequence[str]], FloatArray]
 
@@ -47,7 +47,7 @@ def reference_of(
 
     Texts are redacted as the journal's are, so that a redaction is not taken for drift.
 
-    Raises: dataset-damaged, id-unknown when the dataset is gone, and what the model raises.
+    Raises: dataset-damaged, report-damaged, id-unknown when the dataset is gone, and what the model raises.
     """
     rows = _rows_of(opened, workspace, seed=seed)
     texts = [journal_text(task, row.inputs) for row in rows]
@@ -110,10 +110,10 @@ def _kept(
     folder = workspace.references / opened.bundle.id
     if not folder.is_dir():
         return None
-    if verify_folder(folder):
+    if reference_fault(folder) is not None:
         remove_folder(folder)
         return None
-    arrays = load_file(folder / _FILE)
+    arrays = load_file(folder / FILE)
     whole = len(arrays["confidence_R"]) == rows and (not wants_vectors or "vectors_RH" in arrays)
     return arrays if whole else None
 
@@ -123,13 +123,14 @@ def _keep(opened: Opened, workspace: Workspace, arrays: dict[str, FloatArray]) -
     if folder.is_dir():
         remove_folder(folder)
     with new_folder(folder) as staging:
-        save_file(arrays, staging / _FILE)
+        save_file(arrays, staging / FILE)
+        (staging / OWNER).write_text(json.dumps({"bundle_id": opened.bundle.id}), "utf-8")
 
 
 def _is_calibrated(workspace: Workspace, opened: Opened) -> bool:
-    """Whether the report measured how far the confidence can be believed."""
-    path = workspace.reports / opened.bundle.report_id / "report.json"
-    try:
-        return Report.model_validate_json(path.read_bytes()).calibration is not None
-    except (OSError, ValidationError):
-        return False
+    """Whether the report measured how far the confidence can be believed; a report that is gone did not.
+
+    Raises: report-damaged.
+    """
+    folder = workspace.reports / opened.bundle.report_id
+    return folder.is_dir() and load_report(folder).calibration is not None

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict
 ID_LENGTH = 16
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 class Record(BaseModel):
     """A frozen record that refuses unknown keys.
 
@@ -27,9 +32,7 @@ def canonical_json(value: Any) -> str:
         >>> canonical_json({"b": 1, "a": "é"})
         '{"a":"é","b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def content_id(value: Any) -> str:

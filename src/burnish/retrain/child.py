@@ -242,7 +242,7 @@ def _given(rows: dict[Split, list[Example]], found: Rows, memory: Inherited) -> 
                 splits[len(pool)] = one
                 pool.append(row)
         old = len(pool) - len(new)
-        leaks = part(nearness_of(pool), splits, spare=frozenset(range(old)))
+        leaks = part(pool, nearness_of(pool), splits, spare=frozenset(range(old)))
         aside += [leak(pool[row], *told) for row, told in sorted(leaks.items())]
         rows[split] += [row for place, row in enumerate(new, old) if place not in leaks]
     return aside

@@ -95,9 +95,11 @@ def due_rollback(task: Task, facts: Facts) -> Due | None:
 
 
 def _asked(policy: Retrain, facts: Facts) -> str | None:
-    last = facts.retrainings[-1].started_at if facts.retrainings else facts.since
+    last = _last_start(facts)
     for window in facts.windows:
         if last is not None and _moment(window.at) <= _moment(last):
+            continue
+        if _moment(window.at) > _moment(facts.now):
             continue
         for signal in window.signals:
             if signal.name in policy.on_signals and LEVELS.index(signal.level) > 0:
@@ -117,17 +119,33 @@ def _held_back(policy: Retrain, facts: Facts) -> str:
     now = _moment(facts.now)
     if any(one.outcome is None for one in facts.retrainings):
         return "a retraining did not end yet"
-    if facts.retrainings:
-        ready = _moment(facts.retrainings[-1].started_at) + timedelta(hours=policy.cooldown_hours)
+    started = _last_start(facts) if facts.retrainings else None
+    if started is not None:
+        ready = _moment(started) + timedelta(hours=policy.cooldown_hours)
         if now < ready:
             return f"cooling down until {ready.isoformat(timespec='minutes')}"
     if policy.budget_minutes is not None:
         spent = sum(
-            one.minutes for one in facts.retrainings if _moment(one.started_at) > now - BUDGET_SPAN
+            one.minutes
+            for one in facts.retrainings
+            if now >= _moment(one.started_at) > now - BUDGET_SPAN
         )
         if spent >= policy.budget_minutes:
             return f"{spent:.0f} of {policy.budget_minutes:g} minutes were spent within 30 days"
     return ""
+
+
+def _last_start(facts: Facts) -> str | None:
+    """When the last retraining began, or the first version went live; None when neither has happened.
+
+    What was written while the clock stood in the future does not count: it would hold everything back for years.
+    """
+    now = _moment(facts.now)
+    starts = [one.started_at for one in facts.retrainings]
+    past = [at for at in starts if _moment(at) <= now]
+    if past:
+        return past[-1]
+    return facts.since if facts.since is not None and _moment(facts.since) <= now else None
 
 
 def last_moment(schedule: str, *, after: str, now: str) -> str | None:

@@ -1,27 +1,30 @@
-"""The only module that writes durably: either the old state is there or the whole new one, never a part.
+"""The only room that writes durably: either the old state is there or the whole new one, never a part.
 
 A file: temporary file beside it, write, fsync, rename, fsync of the parent. A folder: the same with a
 staging folder and a manifest. A failed fsync is a failed commit: the temporary is thrown away, never
 synced again. Whoever dies in between leaves a hidden temporary name that the next writer sweeps.
+
+Files and folders are written here, logs that grow in line_log.py, the ledger by SQLite (database.py); the system calls
+are in disk.py, the temporary names in temporaries.py.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from pydantic import BaseModel
 
 from burnish.errors import BurnishError, fail
-from burnish.store.faults import disk_full, free_bytes, is_full, told
+from burnish.store.disk import FILE_MODE, FOLDER_MODE, sync, sync_folder, write_all
+from burnish.store.faults import disk_full, errno_of, free_bytes, is_full, told
+from burnish.store.line_log import LineLog, read_lines
 from burnish.store.manifest import (
     MANIFEST_NAME,
     Checksum,
@@ -33,11 +36,13 @@ from burnish.store.manifest import (
     render_manifest,
     verify_folder,
 )
+from burnish.store.sealed_json import json_bytes, sealed_bytes
 from burnish.store.temporaries import (
     FOLDER_ENDING,
     NO_LINKS,
     claim_file,
     claim_folder,
+    clear_quietly,
     hidden,
     sweep,
     unlink_quietly,
@@ -58,14 +63,14 @@ __all__ = [
     "verify_folder",
     "write_file",
     "write_json",
+    "write_sealed",
     "write_text",
 ]
 
-FILE_MODE = 0o600
-FOLDER_MODE = 0o700
 # What a folder or a manifest takes at least; named when nothing better is known.
 _BLOCK_BYTES = 4096
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+_DEVICE = frozenset({errno.EROFS, errno.EIO, errno.EINTR})
+_REFUSED = _DEVICE | {errno.EACCES, errno.EPERM}
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -80,15 +85,15 @@ def write_file(path: Path, data: bytes) -> None:
     try:
         temporary, handle = claim_file(path, mode=FILE_MODE)
         try:
-            _write_all(handle, data)
-            _fsync(handle)
+            write_all(handle, data)
+            sync(handle)
             os.replace(temporary, path)
         except BaseException:
             unlink_quietly(temporary)
             raise
         finally:
             _let_go(handle)
-        _fsync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise told(error, path, needs_bytes=len(data)) from error
 
@@ -100,7 +105,15 @@ def write_text(path: Path, value: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """`write_file` for a record or plain JSON values: indented, readable, NaN refused."""
-    write_file(path, _json_bytes(value, indent=2))
+    write_file(path, json_bytes(value, indent=2))
+
+
+def write_sealed(path: Path, value: BaseModel | Mapping[str, Any], *, bound_to: str = "") -> None:
+    """`write_json` for a record that stands alone, under a seal: `sealed_json.read_sealed` finds any changed byte.
+
+    A seal bound to something else, or to nothing, does not match.
+    """
+    write_file(path, sealed_bytes(value, indent=2, bound_to=bound_to))
 
 
 @contextmanager
@@ -128,9 +141,9 @@ def replacing(path: Path) -> Iterator[IO[str]]:
                 raise told(error, path, needs_bytes=_taken(handle) + _BLOCK_BYTES) from error
             raise
         try:
-            _fsync(handle)
+            sync(handle)
             os.replace(temporary, path)
-            _fsync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise told(error, path, needs_bytes=_taken(handle)) from error
     except BaseException:
@@ -156,7 +169,7 @@ def make_folder(path: Path) -> None:
                     raise NotADirectoryError(
                         errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place)
                     ) from None
-            _fsync_folder(place.parent)
+            sync_folder(place.parent)
     except OSError as error:
         raise told(error, path, needs_bytes=_BLOCK_BYTES) from error
 
@@ -196,7 +209,7 @@ def new_folder(
         except OSError as error:
             raise _told_whole(error, target, staging, needs_bytes) from error
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        clear_quietly(staging)
         raise
     finally:
         _let_go(handle)
@@ -219,10 +232,12 @@ def remove_folder(target: Path) -> None:
                     raise
                 number += 1
                 continue
-            _fsync_folder(target.parent)
-            shutil.rmtree(doomed)
+            sync_folder(target.parent)
+            _clear(doomed)
+        if target.parent.is_dir():
+            sweep(target.parent)  # what an earlier attempt did not get to
     except OSError as error:
-        raise told(error, target) from error
+        raise told(error, target, needs_bytes=_BLOCK_BYTES) from error
 
 
 def exchange_folder(target: Path, *, published: Path) -> None:
@@ -235,78 +250,17 @@ def exchange_folder(target: Path, *, published: Path) -> None:
     remove_folder(target)
     try:
         os.rename(published, target)
-        _fsync_folder(target.parent)
-        _fsync_folder(published.parent)
+        sync_folder(target.parent)
+        sync_folder(published.parent)
     except OSError as error:
-        raise told(error, target) from error
+        raise told(error, target, needs_bytes=_BLOCK_BYTES) from error
 
 
-class LineLog:
-    """A file of JSON lines that only grows; a line is on the disk once `append` has synced it.
-
-    Opening cuts off a torn last line, which only a death in the middle of a write leaves.
-    `sync_every` is the number of lines per fsync; `close` syncs the rest.
-
-    Raises: disk-full, not-writable, write-failed.
-    """
-
-    def __init__(self, path: Path, *, sync_every: int = 1) -> None:
-        self.path = Path(path)
-        self._sync_every = sync_every
-        self._pending = 0
-        self._handle = -1
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_LINKS
-            self._handle = os.open(self.path, flags, FILE_MODE)
-            os.ftruncate(self._handle, _whole_bytes(self.path.read_bytes()))
-            _fsync_folder(self.path.parent)
-        except OSError as error:
-            raise told(error, self.path) from error
-
-    def append(self, value: Any) -> None:
-        """Add one record or plain JSON value as a line."""
-        line = _json_bytes(value, indent=None)
-        size = os.fstat(self._handle).st_size
-        try:
-            _write_all(self._handle, line)
-        except OSError as error:
-            os.ftruncate(self._handle, size)
-            raise told(error, self.path, needs_bytes=len(line)) from error
-        self._pending += 1
-        if self._pending >= self._sync_every:
-            self.sync()
-
-    def sync(self) -> None:
-        """Put every appended line on the disk."""
-        try:
-            _fsync(self._handle)
-        except OSError as error:
-            raise told(error, self.path) from error
-        self._pending = 0
-
-    def close(self) -> None:
-        """Sync and close; twice is once."""
-        if self._handle < 0:
-            return
-        try:
-            self.sync()
-        finally:
-            os.close(self._handle)
-            self._handle = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def read_lines(path: Path) -> list[Any]:
-    """The values of a LineLog's whole lines, a torn last line left out; none when there is no file."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    return [json.loads(line) for line in data[: _whole_bytes(data)].split(b"\n")[:-1]]
+def _clear(doomed: Path) -> None:
+    """Remove a folder that a sweeping neighbour may be removing too."""
+    clear_quietly(doomed)
+    if os.path.lexists(doomed):
+        shutil.rmtree(doomed)
 
 
 def _commit(staging: Path, target: Path, checksum: Checksum) -> None:
@@ -321,13 +275,13 @@ def _commit(staging: Path, target: Path, checksum: Checksum) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS
     handle = os.open(staging / MANIFEST_NAME, flags, FILE_MODE)
     try:
-        _write_all(handle, render_manifest(listed, checksum))
-        _fsync(handle)
+        write_all(handle, render_manifest(listed, checksum))
+        sync(handle)
     finally:
         os.close(handle)
     for folder in (*folders_in(staging), staging):
         os.chmod(folder, FOLDER_MODE)
-        _fsync_folder(folder)
+        sync_folder(folder)
     try:
         os.rename(staging, target)
     except OSError:
@@ -335,8 +289,8 @@ def _commit(staging: Path, target: Path, checksum: Checksum) -> None:
         if not target.is_dir():
             raise
         _refuse_damaged(target)
-        shutil.rmtree(staging, ignore_errors=True)
-    _fsync_folder(target.parent)
+        clear_quietly(staging)
+    sync_folder(target.parent)
 
 
 def _refuse_special(path: Path) -> None:
@@ -361,7 +315,7 @@ def _settle(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | NO_LINKS)
     try:
         os.fchmod(handle, FILE_MODE)
-        _fsync(handle)
+        sync(handle)
     finally:
         os.close(handle)
 
@@ -370,11 +324,13 @@ def _is_about(error: BaseException, staging: Path) -> bool:
     """True when what the body raised is the disk's fault and not its own."""
     if is_full(error):
         return True
-    if not isinstance(error, OSError) or error.errno not in _REFUSED:
+    number = errno_of(error)
+    if number not in _REFUSED:
         return False
-    if error.filename is None:
-        return error.errno in (errno.EIO, errno.EROFS)
-    return str(staging) in str(error.filename)
+    filename = getattr(error, "filename", None)
+    if filename is None:  # a handle's error, or a Rust library's, names no file
+        return number in _DEVICE
+    return str(staging) in str(filename)
 
 
 def _told_whole(
@@ -396,40 +352,3 @@ def _let_go(handle: int) -> None:
 
 def _taken(handle: int) -> int:
     return os.fstat(handle).st_size
-
-
-def _whole_bytes(data: bytes) -> int:
-    return data.rfind(b"\n") + 1
-
-
-def _json_bytes(value: Any, *, indent: int | None) -> bytes:
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    text = json.dumps(plain, indent=indent, ensure_ascii=False, allow_nan=False)
-    try:
-        return f"{text}\n".encode()
-    except UnicodeEncodeError:
-        # A lone surrogate has no UTF-8; the escaped spelling keeps it.
-        return f"{json.dumps(plain, indent=indent, allow_nan=False)}\n".encode("ascii")
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
-
-
-def _fsync(handle: int) -> None:
-    # On macOS fsync leaves the bytes in the drive's cache; F_FULLFSYNC does not.
-    past_the_cache = getattr(fcntl, "F_FULLFSYNC", None)
-    if past_the_cache is None:
-        os.fsync(handle)
-    else:
-        fcntl.fcntl(handle, past_the_cache)
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -72,6 +72,17 @@ def told(error: BaseException, path: Path, *, needs_bytes: int = 0) -> BurnishEr
     )
 
 
+def unreadable(error: OSError, path: Path) -> BurnishError:
+    """The problem behind a folder or file that cannot be read."""
+    return fail(
+        "not-readable",
+        f"cannot be read ({(error.strerror or str(error)).lower()})",
+        where=str(path),
+        expected="a folder or file this user may read, on a disk that answers",
+        fix="check its owner and mode, and the disk; then run the same command again",
+    )
+
+
 def disk_full(path: Path, *, needs_bytes: int, file_limit: bool = False) -> BurnishError:
     """The error for a write that found no room, with the bytes it needs and the bytes there are."""
     if file_limit:

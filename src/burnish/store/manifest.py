@@ -87,6 +87,32 @@ def verify_folder(folder: Path) -> tuple[Problem, ...]:
     return tuple(problem for problem in problems if problem is not None)
 
 
+def verify_file(folder: Path, name: str) -> tuple[Problem, ...]:
+    """Nothing, when this one file of a published folder has its bytes; the others are not read.
+
+    Codes: as `verify_folder`.
+    """
+    where = folder / MANIFEST_NAME
+    try:
+        files, checksum = _read_manifest(where)
+    except BurnishError as error:
+        return error.problems
+    listed = [file for file in files if file.name == name]
+    if not listed:
+        return (_changed(folder / name, "is not in the manifest", "a file the folder came with"),)
+    problem = _verify_file(folder, listed[0], checksum)
+    return () if problem is None else (problem,)
+
+
+def listed_checksums(folder: Path) -> dict[str, str]:
+    """The checksum of every file by its name, as the manifest gives them; the files are not read.
+
+    Raises: manifest-missing, manifest-damaged.
+    """
+    files, _ = _read_manifest(folder / MANIFEST_NAME)
+    return {file.name: file.checksum for file in files}
+
+
 def manifest_sha256(folder: Path) -> str:
     """The SHA-256 of manifest.json, which names the whole folder's content.
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 FILE_ENDING = ".tmp"
@@ -71,6 +72,12 @@ def unlink_quietly(path: Path) -> None:
         return
 
 
+def clear_quietly(folder: Path) -> None:
+    """Remove a folder and what is in it; what cannot be removed is left for the next writer to sweep."""
+    with suppress(OSError):  # ignore_errors does not cover the closing of a folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def hidden(path: Path, number: int, ending: str) -> Path:
     """The `number`-th temporary name of `path`.
 
@@ -107,11 +114,12 @@ def _remove_abandoned(path: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if stat.S_ISDIR(os.fstat(handle).st_mode):
-            shutil.rmtree(path, ignore_errors=True)
+            clear_quietly(path)
         else:
             unlink_quietly(path)
         return not os.path.lexists(path)
     except OSError:
         return False
     finally:
-        os.close(handle)
+        with suppress(OSError):
+            os.close(handle)

@@ -9,14 +9,14 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.errors import BurnishError, fail, nearest
 from burnish.records.task import NAME_PATTERN
 from burnish.store.durable import make_folder, write_text
-from burnish.store.faults import told
+from burnish.store.faults import told, unreadable
 
 _NAME = re.compile(NAME_PATTERN)
 _SHOWN = 5
@@ -160,7 +160,10 @@ def resolve(folder: Path, prefix: str) -> Path:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names of the finished folders in `folder`, sorted; none when it does not exist yet."""
+    """The names of the finished folders in `folder`, sorted; none when it does not exist yet.
+
+    Raises: not-readable.
+    """
     try:
         with os.scandir(folder) as found:
             return sorted(
@@ -170,6 +173,8 @@ def names_in(folder: Path) -> list[str]:
             )
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise unreadable(error, folder) from error
 
 
 @contextmanager
@@ -212,7 +217,8 @@ def lock(
         yield
     finally:
         # The file stays: removing it would let two processes lock two files of one name.
-        os.close(handle)
+        with suppress(OSError):
+            os.close(handle)
 
 
 def _make_state(workspace: Workspace) -> None:

@@ -175,5 +175,7 @@ def _text_score(column: Column) -> float:
 def _is_identifier(column: Column) -> bool:
     named = any(word in IDENTIFIER_WORDS for word in words(column.name))
     unique = column.distinct_fraction > 0.95 and column.distinct > 20
+    # codes can be labels too (diagnoses), where the column's name says so
     coded = column.is_code and not column.is_number and column.distinct > 50
+    coded = coded and label_hint(column.name) <= 0
     return (named and column.distinct > 20) or coded or (unique and column.mean_words < 1.2)

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from burnish.errors import BurnishError, Problem, fail
-from burnish.records.record import Record
-from burnish.store.durable import make_folder, new_folder, remove_folder, verify_folder
+from burnish.errors import fail
+from burnish.store.durable import make_folder, new_folder, remove_folder
+from burnish.store.workspace import names_in
+from burnish.train.checkpoint_files import (
+    BEST,
+    OPTIMIZER,
+    PROGRESS,
+    WEIGHTS,
+    Best,
+    Checkpoints,
+    Progress,
+    best_fault,
+    checkpoint_fault,
+    read_progress,
+)
 from burnish.train.loop import LoopState
 from burnish.train.optimizer import optimizer_tensors, restore_optimizer, trainable
 
 _KEEP = 2
-_WEIGHTS = "weights.safetensors"
-_OPTIMIZER = "optimizer.safetensors"
-_PROGRESS = "progress.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoints:
-    """Where one run keeps its checkpoints: `latest/step-N` to resume from, `best/step-N` to end with."""
-
-    folder: Path
-
-    def latest(self, step: int) -> Path:
-        """The folder of the resumable state after `step` updates."""
-        return self.folder / "latest" / f"step-{step:08d}"
-
-    def best(self, step: int) -> Path:
-        """The folder of the weights that were best at `step`."""
-        return self.folder / "best" / f"step-{step:08d}"
-
-
-class Progress(Record):
-    """progress.json: where a checkpoint stands, beside its weights and moments."""
-
-    step: int
-    best_step: int | None
-    best_validation: float | None
-    epochs_without_gain: int
 
 
 def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState) -> None:
@@ -51,17 +35,18 @@ def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState
     target = checkpoints.latest(state.step)
     make_folder(target.parent)
     with new_folder(target, checksum="xxh3") as staging:
-        save_file(_weights(model), staging / _WEIGHTS)
-        save_file(optimizer_tensors(state.optimizer, model), staging / _OPTIMIZER)
+        save_file(_weights(model), staging / WEIGHTS)
+        save_file(optimizer_tensors(state.optimizer, model), staging / OPTIMIZER)
         progress = Progress(
+            run_id=checkpoints.run_id,
             step=state.step,
             best_step=state.best_step,
             best_validation=state.best_validation,
             epochs_without_gain=state.epochs_without_gain,
         )
-        (staging / _PROGRESS).write_text(progress.model_dump_json(), encoding="utf-8")
-    for old in sorted(target.parent.glob("step-*"))[:-_KEEP]:
-        remove_folder(old)
+        (staging / PROGRESS).write_text(progress.model_dump_json(), encoding="utf-8")
+    for old in names_in(target.parent)[:-_KEEP]:
+        remove_folder(target.parent / old)
 
 
 def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
@@ -69,10 +54,12 @@ def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
     target = checkpoints.best(step)
     make_folder(target.parent)
     with new_folder(target, checksum="xxh3") as staging:
-        save_file(_weights(model), staging / _WEIGHTS)
+        save_file(_weights(model), staging / WEIGHTS)
+        best = Best(run_id=checkpoints.run_id, step=step)
+        (staging / BEST).write_text(best.model_dump_json(), encoding="utf-8")
     # every checkpoint kept refers to one at most, and this one belongs to the next
-    for old in sorted(target.parent.glob("step-*"))[: -(_KEEP + 1)]:
-        remove_folder(old)
+    for old in names_in(target.parent)[: -(_KEEP + 1)]:
+        remove_folder(target.parent / old)
 
 
 def newest_whole(checkpoints: Checkpoints, *, announce: Callable[[str], None]) -> Path | None:
@@ -81,17 +68,16 @@ def newest_whole(checkpoints: Checkpoints, *, announce: Callable[[str], None]) -
     Damaged ones are said and removed, and so is whatever is newer than the one that is taken: training
     writes the same bytes in their place again.
     """
-    for folder in sorted((checkpoints.folder / "latest").glob("step-*"), reverse=True):
-        problems = verify_folder(folder)
-        best = None if problems else _progress(folder).best_step
-        best_problems = () if best is None else verify_folder(checkpoints.best(best))
-        if not problems and not best_problems:
-            for other in checkpoints.best(0).parent.glob("step-*"):
-                if other.name > folder.name:
-                    remove_folder(other)
-            return folder
-        announce(f"checkpoint {folder.name} skipped: {_told((*problems, *best_problems)[0])}")
-        remove_folder(folder)
+    latest, best = checkpoints.latest(0).parent, checkpoints.best(0).parent
+    for name in reversed(names_in(latest)):
+        fault = checkpoint_fault(checkpoints, latest / name)
+        if fault is None:
+            for other in names_in(best):
+                if other > name:
+                    remove_folder(best / other)
+            return latest / name
+        announce(f"checkpoint {name} skipped: {fault}")
+        remove_folder(latest / name)
     remove_folder(checkpoints.folder)
     return None
 
@@ -101,9 +87,9 @@ def restore(folder: Path, model: nn.Module, state: LoopState) -> None:
 
     Raises: checkpoint-other-version when it holds other parameters than the model trains.
     """
-    progress = _progress(folder)
+    progress = read_progress(folder)
     _restore_weights(model, folder)
-    restore_optimizer(state.optimizer, model, load_file(folder / _OPTIMIZER))
+    restore_optimizer(state.optimizer, model, load_file(folder / OPTIMIZER))
     state.step = progress.step
     state.best_step = progress.best_step
     state.best_validation = progress.best_validation
@@ -111,10 +97,19 @@ def restore(folder: Path, model: nn.Module, state: LoopState) -> None:
 
 
 def restore_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
-    """Put the best weights back into the model, after verifying them."""
+    """Put the best weights back into the model, after verifying them.
+
+    Raises: run-damaged, checkpoint-other-version.
+    """
     folder = checkpoints.best(step)
-    if problems := verify_folder(folder):
-        raise BurnishError(problems)
+    if fault := best_fault(checkpoints, step=step):
+        raise fail(
+            "run-damaged",
+            fault,
+            where=f"run {checkpoints.run_id}",
+            expected="the weights as they were saved",
+            fix="run the same command again: it goes on from a checkpoint before them",
+        )
     _restore_weights(model, folder)
 
 
@@ -128,7 +123,7 @@ def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _restore_weights(model: nn.Module, folder: Path) -> None:
-    tensors = load_file(folder / _WEIGHTS)
+    tensors = load_file(folder / WEIGHTS)
     wanted = trainable(model)
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes != {name: value.shape for name, value in wanted.items()}:
@@ -142,11 +137,3 @@ def _restore_weights(model: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, parameter in wanted.items():
             parameter.copy_(tensors[name])
-
-
-def _progress(folder: Path) -> Progress:
-    return Progress.model_validate_json((folder / _PROGRESS).read_bytes())
-
-
-def _told(problem: Problem) -> str:
-    return f"{Path(problem.where).name}: {problem.what}" if problem.where else problem.what

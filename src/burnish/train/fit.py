@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,8 @@ from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Environment, Run, RunStatus, Step, run_id
 from burnish.records.task import Task
-from burnish.store.durable import LineLog, make_folder, remove_folder, write_json, write_text
+from burnish.store.durable import make_folder, remove_folder, sweep, write_file, write_sealed
+from burnish.store.line_log import LineLog, log_bytes
 from burnish.train.checkpoint import (
     Checkpoints,
     newest_whole,
@@ -36,13 +37,14 @@ from burnish.train.checkpoint import (
 )
 from burnish.train.environment import environment
 from burnish.train.forward import Forward, forward_of, pooled_features
+from burnish.train.held_signals import signals_held
 from burnish.train.loop import LoopState, TrainRows, not_finite, rows_of_update, steps
 from burnish.train.objective import Objective
 from burnish.train.optimizer import make_optimizer
 from burnish.train.probe import probe_head
 from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
-from burnish.train.runs import load_run, load_steps
+from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50
@@ -98,10 +100,13 @@ def fit(
     )
     folder = runs / identity
     checkpoints = Checkpoints(folder / "checkpoints")
-    earlier = load_run(folder) if (folder / "run.json").is_file() else None
-    if earlier and earlier.status == "done" and has_result(folder, announce=around.announce):
-        remove_folder(checkpoints.folder)
-        return earlier
+    earlier = _earlier(folder, announce=around.announce)
+    if earlier and earlier.status == "done":
+        wanted = earlier.weights_sha256
+        if has_result(folder, weights_sha256=wanted, announce=around.announce):
+            remove_folder(checkpoints.folder)
+            sweep(folder)  # what a death in the middle of that left
+            return earlier
     make_folder(folder)
     learner = new_classifier(
         base.folder, label_names=task.label_names, objective=objective, recipe=recipe
@@ -134,10 +139,10 @@ def fit(
         seconds = run.train_seconds + time.monotonic() - started
         changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
         ended = run.model_copy(update=changes)
-        write_json(folder / "run.json", ended)
+        write_sealed(folder / RECORD, ended)
         return ended
 
-    write_json(folder / "run.json", run)
+    write_sealed(folder / RECORD, run)
     if earlier is not None and checkpoints.folder.is_dir():
         _say_what_differs(earlier.environment, run.environment, announce=around.announce)
     try:
@@ -155,12 +160,10 @@ def fit(
             )
             if state.best_step is not None:
                 restore_best(checkpoints, learner.model, step=state.best_step)
-            weights_sha256 = save_result(
-                fitted, base, folder, probe=validation_encodings, announce=around.announce
-            )
+            weights_sha256 = save_result(fitted, base, folder, probe=validation_encodings)
     except BurnishError as error:
         status = "interrupted" if error.code == "training-interrupted" else "failed"
-        logged = load_steps(folder)
+        logged, _ = sound_steps(folder)
         steps_made = logged[-1].step if logged else 0
         keep(status, {"steps": steps_made, "message": error.problems[0].what})
         raise
@@ -224,11 +227,11 @@ def _follow(
         state.best_step, state.best_validation = 0, judged()
         save_best(checkpoints, learner.model, step=0)
         around.announce(f"the head alone reaches {abs(state.best_validation):.4f} on validation")
-    kept = [step for step in load_steps(folder) if step.step <= state.step]
-    lines = [json.dumps(step.model_dump(mode="json")) for step in kept]  # spelt as LineLog does
-    write_text(folder / "steps.jsonl", "".join(f"{line}\n" for line in lines))
+    path = folder / STEPS
+    kept = _kept_steps(folder, upto=state.step, announce=around.announce)
+    write_file(path, log_bytes(kept, bound_to=folder.name))
     saved_at = time.monotonic()
-    with LineLog(folder / "steps.jsonl", sync_every=_STEPS_PER_SYNC) as log:
+    with LineLog(path, bound_to=folder.name, sync_every=_STEPS_PER_SYNC) as log:
         stream = steps(
             learner.model,
             rows,
@@ -247,10 +250,11 @@ def _follow(
                 if not weights_are_finite(learner.model):
                     seen = rows_of_update(rows, recipe, step=step.step)
                     raise not_finite("a weight is", step=step.step, places=rows.places_of(seen))
-                if step.best:
-                    save_best(checkpoints, learner.model, step=step.step)
-                log.sync()
-                save_checkpoint(checkpoints, learner.model, state)
+                with signals_held():  # a second Ctrl-C must not cost what the first one asked for
+                    if step.best:
+                        save_best(checkpoints, learner.model, step=step.step)
+                    log.sync()
+                    save_checkpoint(checkpoints, learner.model, state)
                 saved_at = time.monotonic()
             if code is not None:
                 raise _interrupted(
@@ -296,6 +300,33 @@ def _ready(
         features_R1H=features_R1H if recipe.method == "head" else None,
         pause=pause,
     )
+
+
+def _earlier(folder: Path, *, announce: Callable[[str], None]) -> Run | None:
+    """The record an earlier attempt left; a damaged one is said, and the run goes on from its checkpoints."""
+    if not os.path.lexists(folder / RECORD):
+        return None
+    try:
+        return load_run(folder)
+    except BurnishError as error:
+        announce(f"{error.problems[0].what}: written again")
+        return None
+
+
+def _kept_steps(folder: Path, *, upto: int, announce: Callable[[str], None]) -> list[Step]:
+    """The logged steps up to the one the state stands at; damage among them is said, for the curves alone miss them."""
+    try:
+        steps, _ = sound_steps(folder)
+    except BurnishError as error:
+        announce(error.problems[0].what)
+        steps = []
+    kept = [step for step in steps if step.step <= upto]
+    reached = kept[-1].step if kept else 0
+    if reached < upto:
+        announce(
+            f"steps.jsonl is damaged after step {reached}: the curves miss {upto - reached} steps, the weights none"
+        )
+    return kept
 
 
 def _refuse_empty(train: LabelledTexts, validation: LabelledTexts) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,27 @@ from burnish.errors import fail
 from burnish.models.classifier import TransformersFitted, copy_tokenizer
 from burnish.models.source import BaseModel
 from burnish.records.encoding import Encoding, FloatArray
-from burnish.store.durable import new_folder, remove_folder, verify_folder
+from burnish.store.durable import new_folder, remove_folder
+from burnish.store.manifest import listed_checksums
+from burnish.train.runs import MODEL, WEIGHTS, result_fault
 
-MODEL = "model"
 _ADAPTER = "adapter"
 # Rows whose logits a merge must not change, and by how much in fp32: rounding is a hundred times smaller.
 _PROBED_ROWS = 32
 _MERGE_TOLERANCE = 1e-3
 
 
-def has_result(folder: Path, *, announce: Callable[[str], None]) -> bool:
-    """True when a run folder holds its model, whole; a damaged one is said and removed."""
+def has_result(
+    folder: Path, *, weights_sha256: str | None, announce: Callable[[str], None]
+) -> bool:
+    """True when a run folder holds its model, whole and with the run's weights; another one is said and removed."""
     if not (folder / MODEL).is_dir():
         return False
-    problems = verify_folder(folder / MODEL)
-    if problems:
-        announce(f"the model of run {folder.name} is damaged ({problems[0].what}): made again")
+    told = result_fault(folder, weights_sha256=weights_sha256)
+    if told is not None:
+        announce(f"the model of run {folder.name} is damaged ({told}): made again")
         remove_folder(folder / MODEL)
-    return not problems
+    return told is None
 
 
 def save_result(
@@ -39,7 +41,6 @@ def save_result(
     folder: Path,
     *,
     probe: Sequence[Encoding],
-    announce: Callable[[str], None],
 ) -> str:
     """Write `model/`; adapters are merged into it only if the logits of the probe rows stay the same.
 
@@ -51,11 +52,12 @@ def save_result(
     if hasattr(model, "merge_and_unload"):
         _save_adapter(model, folder / _ADAPTER)
         model = _merged(fitted, probe[:_PROBED_ROWS], name=folder.name)
-    if not has_result(folder, announce=announce):
-        with new_folder(folder / MODEL) as staging:
-            model.save_pretrained(staging, safe_serialization=True)
-            copy_tokenizer(base.folder, staging)
-    return hashlib.sha256((folder / MODEL / "model.safetensors").read_bytes()).hexdigest()
+    # what an attempt that was killed right after this published: the same, unless somebody exchanged it
+    remove_folder(folder / MODEL)
+    with new_folder(folder / MODEL) as staging:
+        model.save_pretrained(staging, safe_serialization=True)
+        copy_tokenizer(base.folder, staging)
+    return listed_checksums(folder / MODEL)[WEIGHTS]
 
 
 def _save_adapter(model: Any, target: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from html.entities import html5
 
 from burnish.data.evidence import Finding, Scene, Seen
@@ -30,6 +31,10 @@ _TAIL = "".join(re.escape(sign) for sign, byte in _BYTES.items() if byte < 0xC0)
 _MISREAD = re.compile(
     rf"[\u00c2-\u00df][{_TAIL}]|[\u00e0-\u00ef][{_TAIL}]{{2}}|[\u00f0-\u00f4][{_TAIL}]{{3}}"
 )
+# What every pattern of ftfy's needs: two signs of these scripts side by side, or one of those that count alone. Its own
+# search costs thirty times as much, and most accented texts have neither.
+_MAY_BE_BAD = re.compile(r"[\x80-\u2e7f\ufb00-\uffff]{2}|[\x80-\x9fŒœÃÂ]|[ВГРСΒΓΞΟ]-")
+_BEFORE, _BEHIND = 2, 4  # the longest pattern has six signs
 
 
 class EncodingDamage:
@@ -102,11 +107,22 @@ def _mojibake(text: str) -> list[str]:
     found = misread(text)
     if found:
         return found
+    places = (piece.span() for piece in _MAY_BE_BAD.finditer(text))
+    if not any(_is_bad(text[max(0, start - _BEFORE) : end + _BEHIND]) for start, end in places):
+        return []
+    from ftfy.badness import BADNESS_RE
+
+    return [match[0] for match in BADNESS_RE.finditer(text)]
+
+
+@lru_cache(maxsize=4096)
+def _is_bad(piece: str) -> bool:
+    """Whether ftfy takes the piece for damaged; the same few pieces come again and again ("öß" in "größer")."""
     try:
         from ftfy.badness import BADNESS_RE
     except ImportError:
-        return []
-    return [match[0] for match in BADNESS_RE.finditer(text)]
+        return False
+    return BADNESS_RE.search(piece) is not None
 
 
 def _entities(text: str) -> list[str]:

@@ -20,6 +20,7 @@ from burnish.records.example import SPLITS, Split
 CODES = ("near-duplicates", "near-leakage", "near-conflict")
 # about 15 s of one core (benchmarks/dedup.py); more is done when asked for
 MOST_ROWS = 200_000
+_CONTEXT = 40  # characters
 
 
 class NearDuplicates:
@@ -158,7 +159,14 @@ class NearDuplicates:
                 yield self._finding("near-leakage", "warning", what, rows, fix)
 
     def _example(self, one: int, other: int) -> str:
-        return f"{excerpt(self._texts[one])} and {excerpt(self._texts[other])}"
+        first, second = (" ".join(self._texts[row].split()) for row in (one, other))
+        together = enumerate(zip(first, second, strict=False))
+        start = next((place for place, (a, b) in together if a != b), 0)
+        if start < _CONTEXT:
+            return f"{excerpt(first)} and {excerpt(second)}"
+        # long texts may begin alike: what is shown is where they part
+        start = first.rfind(" ", 0, start - _CONTEXT // 2) + 1
+        return f"{excerpt(f'…{first[start:]}')} and {excerpt(f'…{second[start:]}')}"
 
     def _finding(
         self,

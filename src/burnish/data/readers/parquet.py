@@ -126,7 +126,10 @@ def _texts(column: pa.Array) -> list[str]:
 
     if isinstance(column, pa.DictionaryArray):
         indices = column.indices.to_pylist()
-        known = {i: _scalar_text(column.dictionary[i]) for i in set(indices) if i is not None}
+        used = set(indices) - {None}
+        if used and not 0 <= min(used) <= max(used) < len(column.dictionary):
+            raise ValueError("a value points beyond the dictionary of its column")
+        known = {i: _scalar_text(column.dictionary[i]) for i in used}
         return [known.get(i, "") for i in indices]
     try:
         return [_text(value) for value in column.to_pylist()]

@@ -41,7 +41,12 @@ def fetch(
     used = [path for path in sorted(folder.iterdir()) if is_used(path.name)]
     digest = sha256_of_files({path.name: file_sha256(path) for path in used})
     target = cache / "folder" / digest[:32]
-    found = cached_base(target, spec=f"folder:{rest}", announce=announce)
+    found = cached_base(
+        target,
+        spec=f"folder:{rest}",
+        announce=announce,
+        is_meant=lambda facts: facts.sha256 == digest,
+    )
     if found:
         return found[0]
     needs_bytes = sum(path.stat().st_size for path in used)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from burnish.errors import BurnishError, fail
 from burnish.models.cached_base import (
+    BaseFacts,
     BaseModel,
     RawModel,
     cached_base,
     keep_base,
     licence_in_readme,
 )
-from burnish.models.hostile_files import read_bytes, read_json
+from burnish.models.first_use import first_use, record_first_use
+from burnish.models.hostile_files import read_bytes
 from burnish.models.hostile_weights import WEIGHTS, WEIGHTS_INDEX, is_pickled, pickled_weights
 from burnish.models.safety import is_gate_input
 from burnish.records.record import content_id
-from burnish.store.durable import make_folder, write_json
+from burnish.store.durable import make_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -58,7 +60,7 @@ def fetch(
     record = cache / "hub" / f"{content_id([repository, revision])}.tag.json"
     commit = _recorded_commit(revision, record)
     if commit is not None:
-        found = cached_base(_place(cache, repository, commit), spec=spec, announce=announce)
+        found = _cached(cache, repository, commit, spec=spec, announce=announce)
         if found:
             return found[0]
     if offline:
@@ -67,9 +69,9 @@ def fetch(
     if commit is None:
         commit = _commit_of_tag(api, repository, revision, spec=spec)
         make_folder(record.parent)
-        write_json(record, {"commit": commit, "spec": spec})
+        record_first_use(record, {"commit": commit, "spec": spec})
     target = _place(cache, repository, commit)
-    found = cached_base(target, spec=spec, announce=announce)
+    found = _cached(cache, repository, commit, spec=spec, announce=announce)
     if found:
         return found[0]
     names, total_bytes = _wanted(api, repository, commit, spec=spec)
@@ -118,11 +120,21 @@ def _parse(rest: str) -> tuple[str, str]:
 def _recorded_commit(revision: str, record: Path) -> str | None:
     if _COMMIT.fullmatch(revision):
         return revision
-    if not record.exists():
-        return None
-    value = read_json(record, most=4096)
-    commit = value.get("commit") if isinstance(value, dict) else None
-    return commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else None
+    commit = (first_use(record) or {}).get("commit", "")
+    return commit if _COMMIT.fullmatch(commit) else None
+
+
+def _cached(
+    cache: Path, repository: str, commit: str, *, spec: str, announce: Callable[[str], None]
+) -> tuple[BaseModel, BaseFacts] | None:
+    """The cached copy of this very commit; the folder of another one in its place is damage."""
+    wanted = {"repository": repository, "commit": commit}
+    return cached_base(
+        _place(cache, repository, commit),
+        spec=spec,
+        announce=announce,
+        is_meant=lambda facts: wanted.items() <= facts.origin.items(),
+    )
 
 
 def _place(cache: Path, repository: str, commit: str) -> Path:

