@@ -1,0 +1,23 @@
+"""How a model that writes text chooses its tokens."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from burnish.records.record import Record
+
+
+class Decoding(Record):
+    """Greedy unless `temperature` is above 0; with `beams` above 1 the likeliest of that many beams.
+
+    Units: `max_new_tokens` tokens, the stop token among them. `top_p` is the share of probability that is drawn from,
+    `stop` are texts that end an answer and do not belong to it, `seed` decides what is drawn.
+    """
+
+    max_new_tokens: int = Field(default=256, ge=1, le=8192)
+    temperature: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    beams: int = Field(default=1, ge=1, le=16)
+    repetition_penalty: float = Field(default=1.0, gt=0, le=10, allow_inf_nan=False)
+    stop: tuple[str, ...] = Field(default=(), max_length=16)
+    seed: int = 0
