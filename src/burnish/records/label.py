@@ -23,14 +23,45 @@ class ManyOf(Record):
     names: tuple[str, ...]
 
 
-Label = Annotated[OneOf | ManyOf, Field(discriminator="type")]
+class Texts(Record):
+    """A text to write. Any of `texts` is right; training says the first."""
+
+    type: Literal["texts"] = "texts"
+    texts: tuple[str, ...] = Field(min_length=1)
 
 
-def label_names(label: OneOf | ManyOf) -> tuple[str, ...]:
-    """The names a label says yes to.
+class Span(Record):
+    """A piece of the context: `context[start : start + len(text)] == text`, in characters."""
+
+    text: str = Field(min_length=1)
+    start: int = Field(ge=0)
+
+
+class Spans(Record):
+    """A piece of the context to find. Any of `spans` is right, training aims at the first; none: no answer is there."""
+
+    type: Literal["spans"] = "spans"
+    spans: tuple[Span, ...]
+
+
+Label = Annotated[OneOf | ManyOf | Texts | Spans, Field(discriminator="type")]
+
+
+def label_names(label: Label) -> tuple[str, ...]:
+    """What a label says: names it says yes to, texts or pieces that are right.
 
     Example:
         >>> label_names(OneOf(name="spam")), label_names(ManyOf(names=("a", "b")))
         (('spam',), ('a', 'b'))
+        >>> label_names(Spans(spans=()))
+        ()
     """
-    return (label.name,) if isinstance(label, OneOf) else label.names
+    match label:
+        case OneOf():
+            return (label.name,)
+        case ManyOf():
+            return label.names
+        case Texts():
+            return label.texts
+        case Spans():
+            return tuple(dict.fromkeys(one.text for one in label.spans))

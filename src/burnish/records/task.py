@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from burnish.records.decoding import Decoding
 from burnish.records.record import Record, content_id
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -13,7 +15,10 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ShapeName = Literal[
     "plain", "label-studio", "label-studio-min", "prodigy", "argilla", "squad", "chat"
 ]
-KindName = Literal["classification", "multilabel", "sentiment"]
+KindName = Literal[
+    "classification", "multilabel", "sentiment", "extractive-qa", "qa", "summarization", "chat"
+]
+CLOSED_KINDS: tuple[KindName, ...] = ("classification", "multilabel", "sentiment")
 
 
 class LabelSpec(Record):
@@ -127,6 +132,10 @@ class Normalise(Record):
     whitespace: bool = False
 
 
+# Not written while they are at their defaults, so that tasks without them keep the ids they always had.
+_LATER: Mapping[str, object] = {
+    "normalise": Normalise(), "instruction": "", "decoding": Decoding()
+}  # fmt: skip
 # What happens around a model, not what counts as right: changing it makes no other task.
 _AROUND = frozenset({"data", "audit", "keep_days", "redact", "monitor", "retrain"})
 Redaction = Literal["email", "phone", "card", "iban", "ip", "national_id", "secret"]
@@ -140,16 +149,20 @@ class Task(Record):
     under `abstain_below` are marked as abstained. `audit` is the share of predictions, drawn at random, that
     people are asked to check. Of every request the journal keeps the text for `keep_days`, or only its
     hash, and never what `redact` names. `normalise` says which differences between texts are none.
+    Kinds whose models write have no `labels`; `instruction` is what the model is told before each row, and
+    `decoding` how it chooses its tokens.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     kind: KindName
     inputs: tuple[str, ...] = Field(min_length=1)
     label: str
-    labels: tuple[LabelSpec, ...] = Field(min_length=2)
+    labels: tuple[LabelSpec, ...] = ()
     separator: str = ","
     group: str | None = None
     guideline: str = ""
+    instruction: str = ""
+    decoding: Decoding = Decoding()
     primary_metric: str
     gates: tuple[Gate, ...] = ()
     slices: tuple[str, ...] = ()
@@ -165,10 +178,10 @@ class Task(Record):
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # off is not written: ids and bundles made before there were rules stay what they were
         values = write(self)
-        if self.normalise == Normalise():
-            values.pop("normalise", None)
+        for name, default in _LATER.items():
+            if getattr(self, name) == default:
+                values.pop(name, None)
         return values
 
     @property
@@ -177,6 +190,11 @@ class Task(Record):
         and policies do not.
         """
         return content_id(self.model_dump(mode="json", exclude=set(_AROUND)))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the answer is among labels that are known before."""
+        return self.kind in CLOSED_KINDS
 
     @property
     def label_names(self) -> tuple[str, ...]:

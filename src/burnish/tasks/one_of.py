@@ -10,7 +10,7 @@ import numpy as np
 from burnish.errors import Problem
 from burnish.records.encoding import FloatArray
 from burnish.records.example import Example
-from burnish.records.label import Label, OneOf
+from burnish.records.label import Label, OneOf, label_names
 from burnish.records.task import Task
 from burnish.tasks.answer import Answer
 from burnish.tasks.spellings import find_name, listed, unknown_label
@@ -28,11 +28,12 @@ def check(task: Task, example: Example) -> tuple[Problem, ...]:
     if label is None:
         return ()
     if not isinstance(label, OneOf):
+        names = label_names(label)
         return (
             Problem(
                 code="label-shape",
                 where=example.source.where,
-                what=f"the row holds {len(label.names)} labels: {listed(label.names) or 'none'}",
+                what=f"the row holds {len(names)} labels: {listed(names) or 'none'}",
                 expected=f'exactly one, because kind = "{task.kind}"',
                 fix='keep one label, or set kind = "multilabel" in task.toml',
             ),

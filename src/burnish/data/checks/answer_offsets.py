@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from burnish.data.evidence import Finding, Scene, Seen, excerpt
 from burnish.data.tally import Tally
+from burnish.tasks.spans import Claimed, holds_json, nearest, read_answers
 
 _CONTEXTS = ("context", "passage", "paragraph")
 _ANSWERS = ("answers", "answer")
 _NAMES = frozenset(_ANSWERS)
 _TRUE = frozenset({"true", "1", "yes"})
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    text: str
-    start: int | None
 
 
 class AnswerOffsets:
@@ -46,10 +39,10 @@ class AnswerOffsets:
         if context is None:
             return
         start = cells.get("answer_start", cells.get("start"))
-        if not _is_spans(answers) and start is None:
+        if not holds_json(answers) and start is None:
             return  # a plain answer claims no place
         try:
-            found = _read(answers, start)
+            found = read_answers(answers, start)
         except (ValueError, RecursionError) as error:
             self._broken.add(row.number, str(error))
             return
@@ -59,7 +52,7 @@ class AnswerOffsets:
             return
         self._place(row, context, found)
 
-    def _place(self, row: Seen, context: str, answers: list[_Answer]) -> None:
+    def _place(self, row: Seen, context: str, answers: list[Claimed]) -> None:
         for answer in answers:
             start = answer.start
             if not answer.text or (
@@ -149,69 +142,5 @@ def _places(context: str, text: str, *, around: int, most: int = 100) -> list[in
     return found
 
 
-def nearest(context: str, text: str, start: int) -> int | None:
-    """Where the text stands in the context, as near to `start` as possible; the earlier of two equally near.
-
-    Example:
-        >>> nearest("a b a b", "b", 4), nearest("a b a b", "c", 4)
-        (2, None)
-    """
-    at = min(max(start, 0), len(context))
-    before = context.rfind(text, 0, at + len(text))
-    after = context.find(text, at)
-    if before < 0 or after < 0:
-        found = max(before, after)
-        return found if found >= 0 else None
-    return before if at - before <= after - at else after
-
-
-def _is_spans(cell: str) -> bool:
-    return cell.startswith(("{", "["))
-
-
 def _promises(cells: Mapping[str, str]) -> bool:
     return "question" in cells or "is_impossible" in cells
-
-
-def _read(cell: str, start: str | None) -> list[_Answer]:
-    """The answers of a cell: {"text": [], "answer_start": []}, a list of {"text", "answer_start"} or of [text, start],
-    or a plain text with its start in a column of its own.
-
-    Raises: ValueError saying what is wrong.
-    """
-    if not _is_spans(cell):
-        if start is None or not start.strip():
-            return [_Answer(cell, None)]
-        return [_Answer(cell, int(start))]
-    said = json.loads(cell)
-    if isinstance(said, dict):
-        texts, starts = said.get("text", []), said.get("answer_start", said.get("start"))
-        if isinstance(texts, str):
-            texts, starts = [texts], None if starts is None else [starts]
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise ValueError('"text" is no list of texts')
-        if starts is None:
-            return [_Answer(text, None) for text in texts]
-        if not isinstance(starts, list) or len(starts) != len(texts):
-            raise ValueError('"text" and "answer_start" are not equally long')
-        return [_Answer(text, _whole(place)) for text, place in zip(texts, starts, strict=True)]
-    found: list[_Answer] = []
-    for one in said:
-        if isinstance(one, str):
-            found.append(_Answer(one, None))
-        elif isinstance(one, dict) and isinstance(one.get("text"), str):
-            place = one.get("answer_start", one.get("start"))
-            found.append(_Answer(one["text"], None if place is None else _whole(place)))
-        elif isinstance(one, list) and len(one) == 2 and isinstance(one[0], str):
-            found.append(_Answer(one[0], _whole(one[1])))
-        else:
-            raise ValueError("an answer is neither a text nor a text with its start")
-    return found
-
-
-def _whole(place: object) -> int:
-    if isinstance(place, int) and not isinstance(place, bool):
-        return place
-    if isinstance(place, str) and place.strip().isdecimal():
-        return int(place)
-    raise ValueError(f"{json.dumps(place)} is no offset")

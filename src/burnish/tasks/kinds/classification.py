@@ -7,6 +7,7 @@ from typing import Literal
 from burnish.tasks.one_of import check, decode, parse, probabilities, targets
 
 __all__ = [
+    "answers",
     "check",
     "decode",
     "default_metric",
@@ -17,6 +18,7 @@ __all__ = [
     "targets",
 ]
 
+answers: Literal["labels"] = "labels"
 objective: Literal["softmax", "sigmoid"] = "softmax"
 metrics: tuple[str, ...] = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss")
 default_metric = "macro_f1"

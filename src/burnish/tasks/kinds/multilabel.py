@@ -12,11 +12,12 @@ import numpy as np
 from burnish.errors import Problem
 from burnish.records.encoding import FloatArray
 from burnish.records.example import Example
-from burnish.records.label import Label, ManyOf
+from burnish.records.label import Label, ManyOf, label_names
 from burnish.records.task import Task
 from burnish.tasks.answer import Answer
 from burnish.tasks.spellings import find_name, unknown_label
 
+answers: Literal["labels"] = "labels"
 objective: Literal["softmax", "sigmoid"] = "sigmoid"
 metrics: tuple[str, ...] = (
     "subset_accuracy",
@@ -71,7 +72,7 @@ def check(task: Task, example: Example) -> tuple[Problem, ...]:
             Problem(
                 code="label-shape",
                 where=example.source.where,
-                what=f'the row holds the single label "{label.name}"',
+                what=f'the row holds the single label "{"".join(label_names(label))}"',
                 expected='a set of labels, because kind = "multilabel"',
                 fix='read the row again with this task, or set kind = "classification"',
             ),

@@ -11,6 +11,7 @@ from typing import Literal
 from burnish.tasks.one_of import check, decode, parse, probabilities, targets
 
 __all__ = [
+    "answers",
     "check",
     "decode",
     "default_metric",
@@ -21,6 +22,7 @@ __all__ = [
     "targets",
 ]
 
+answers: Literal["labels"] = "labels"
 objective: Literal["softmax", "sigmoid"] = "softmax"
 metrics: tuple[str, ...] = (
     "accuracy",
