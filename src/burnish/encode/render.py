@@ -42,4 +42,14 @@ def render(task: Task, inputs: Mapping[str, str]) -> str:
         text = inputs[task.inputs[0]]
     else:
         text = "\n".join(f"{name}: {inputs[name]}" for name in task.inputs if inputs[name])
+    return whole_characters(text)
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for every half of a UTF-16 pair, one character for one.
+
+    Example:
+        >>> whole_characters("a\\ud83d!") == "a\\ufffd!"
+        True
+    """
     return _LONE_SURROGATE.sub("\ufffd", text)

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from tokenizers import Tokenizer
+
 from burnish.encode.tokenise import Tokeniser
-from burnish.records.encoding import Encoding
+from burnish.records.encoding import Encoding, TokenRow
 
 TokenRole = Literal["text", "special", "supervised", "dropped"]
 
@@ -16,8 +19,9 @@ TokenRole = Literal["text", "special", "supervised", "dropped"]
 class TokenView:
     """One token: its id, the vocabulary's spelling, the characters it covers and its role.
 
-    Roles: "supervised" carries the loss (the pooled token), "special" was added by the tokenizer,
-    "dropped" stands once for everything truncation removed (id -1).
+    Roles: "supervised" carries the loss (a classifier's pooled token, a written answer's tokens with the stop token),
+    "special" was added by the tokenizer or the template, "dropped" stands once for everything truncation removed
+    (id -1).
     """
 
     id: int
@@ -41,4 +45,33 @@ def show(encoding: Encoding, *, tokeniser: Tokeniser) -> Sequence[TokenView]:
     if encoding.dropped_tokens:
         cut = encoding.text[len(encoding.text) - encoding.dropped_characters :]
         views.append(TokenView(-1, f"({encoding.dropped_tokens} tokens cut)", cut, "dropped"))
+    return views
+
+
+def shown_tokens(row: TokenRow, *, tokenizer: Tokenizer) -> Sequence[TokenView]:
+    """The tokens of a row whose target is text, in order: "supervised" are those that the model must say.
+
+    Of an encoder-decoder first what it reads, then the answer. A token of half a character shows as U+FFFD.
+    """
+    if row.source_T is not None:
+        ids = np.concatenate([row.source_T, row.targets_T[row.targets_T >= 0]])
+        asked_T = np.arange(len(ids)) >= len(row.source_T)
+    else:
+        ids = row.ids_T
+        # the target stands at the token before
+        asked_T = np.concatenate([[False], row.targets_T[:-1] >= 0])
+    special = {
+        number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
+    }
+    views: list[TokenView] = []
+    for token_id, asked in zip(ids.tolist(), asked_T.tolist(), strict=True):
+        role: TokenRole = "special" if token_id in special else "text"
+        views.append(
+            TokenView(
+                token_id,
+                tokenizer.id_to_token(token_id) or "",
+                tokenizer.decode([token_id], skip_special_tokens=False),
+                "supervised" if asked else role,
+            )
+        )
     return views

@@ -13,7 +13,7 @@ from burnish.records.dataset import Severity
 COLUMNS = ("messages", "conversations", "conversation", "dialogue_turns", "turns")
 _NAMES = frozenset(COLUMNS)
 # What the field's formats call the four speakers.
-_ROLES: Mapping[str, str] = {
+ROLES_OF: Mapping[str, str] = {
     name: role
     for role, names in {
         "system": "system developer",
@@ -125,8 +125,19 @@ def read_turns(cell: str) -> list[Turn] | str:
         >>> read_turns('[{"from": "human", "value": "Hi"}]'), read_turns('[{"role": 1}]')
         ([('human', 'Hi', False)], 'turn 1 names no role')
     """
+    said = read_list(cell)
+    return said if isinstance(said, str) else turns_in(said)
+
+
+def read_list(cell: str) -> list[object] | str:
+    """The list of turns in a cell, alone or under `messages` or `conversations`; or what is wrong with the cell.
+
+    Example:
+        >>> read_list('{"messages": [1]}'), read_list("7")
+        ([1], 'no list of turns')
+    """
     try:
-        said = json.loads(cell)
+        said = json.loads(cell, parse_constant=_no_constant)
     except ValueError as error:
         return f"no JSON: {error}"
     except RecursionError:
@@ -135,6 +146,11 @@ def read_turns(cell: str) -> list[Turn] | str:
         said = said.get("messages", said.get("conversations"))
     if not isinstance(said, list) or not said:
         return "no list of turns" if not isinstance(said, list) else "no turns"
+    return said
+
+
+def turns_in(said: Sequence[object]) -> list[Turn] | str:
+    """Each turn's role, content, and whether it calls tools; or what is wrong with one of them."""
     turns: list[Turn] = []
     for place, turn in enumerate(said, 1):
         if not isinstance(turn, dict):
@@ -148,6 +164,10 @@ def read_turns(cell: str) -> list[Turn] | str:
             return f"turn {place} has a content that is no text"
         turns.append((role, content, calls or "tool_call" in content or "function_call" in content))
     return turns
+
+
+def _no_constant(word: str) -> object:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _content(said: object) -> str | None:
@@ -174,7 +194,7 @@ def faults(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
         >>> list(faults([("user", "Hi", False), ("user", "Hello?", False)]))
         [('chat-turn-twice', 'turns 1 and 2, both user'), ('chat-last-turn', 'user')]
     """
-    roles = [_ROLES.get(role.lower(), "") for role, _, _ in turns]
+    roles = [ROLES_OF.get(role.lower(), "") for role, _, _ in turns]
     called = False
     last = ""
     for place, ((name, content, calls), role) in enumerate(zip(turns, roles, strict=True), 1):
