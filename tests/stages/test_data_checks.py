@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 
 from burnish.curate import check_data, check_files
 from burnish.data.check import check, inspect
-from burnish.data.checks.answer_offsets import nearest
-from burnish.data.checks.chat_roles import faults, read_turns
 from burnish.data.checks.encoding_damage import _mojibake, misread
 from burnish.data.checks.personal import masked
 from burnish.data.evidence import Finding, Scene, Seen
@@ -28,6 +26,8 @@ from burnish.data.start import start
 from burnish.project import open_project
 from burnish.records.example import Split, input_id
 from burnish.records.task import Task
+from burnish.tasks.spans import nearest
+from burnish.tasks.turns import faults, read_turns
 from support_task import make_example, make_task
 
 FOLDER = Path(os.environ.get("BURNISH_DATA", Path(__file__).parents[3] / "shared" / "data"))

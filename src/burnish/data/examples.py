@@ -25,8 +25,10 @@ from burnish.records.dataset import DataFile, Issue, Rejection
 from burnish.records.example import SPLITS, Example, Source, Split, input_id, row_id
 from burnish.records.label import Label
 from burnish.records.task import Task
-from burnish.tasks.kind import kind_of
+from burnish.tasks.kind import any_kind_of
+from burnish.tasks.kinds.chat import is_conversation, parted
 from burnish.tasks.load import check_columns
+from burnish.tasks.written import input_text
 
 # Beyond this share of unknown labels the task or the column is wrong, not the rows.
 UNKNOWN_LABELS_FRACTION = 0.10
@@ -146,13 +148,16 @@ def to_example(
     Its inputs are as the task's rules leave them, so that what is one text for the model is one text for every
     check, split and id. `labels` remembers what each cell means from row to row: finding the nearest name is slow.
     """
-    inputs = normalise_inputs(task, {name: row.fields.get(name, "") for name in task.inputs})
+    asked = _asked(task, row)
+    if isinstance(asked, Problem):
+        return Rejection(where=row.where, reason=asked.code, detail=asked.what)
+    inputs, cell = asked
     if not any(text.strip() for text in inputs.values()):
         columns = " and ".join(f'"{name}"' for name in task.inputs)
         return Rejection(where=row.where, reason="empty-text", detail=f"nothing in {columns}")
-    cell = _label_cell(task, row)
-    kind = kind_of(task)
-    known = {} if labels is None else labels
+    kind = any_kind_of(task)
+    # texts hardly ever repeat: to remember them all is to hold the file
+    known = {} if labels is None or not task.is_closed else labels
     is_new = cell not in known
     if is_new:
         known[cell] = kind.parse(task, cell)
@@ -161,6 +166,8 @@ def to_example(
         if not cell.strip():
             detail = f'nothing in "{task.label}"'
             return Rejection(where=row.where, reason="empty-label", detail=detail)
+        if label.code != "label-unknown":
+            return Rejection(where=row.where, reason=label.code, detail=label.what)
         near = f', nearest "{label.nearest}"' if label.nearest else ""
         return Rejection(where=row.where, reason="label-unknown", detail=f'"{cell}"{near}')
     example = Example(
@@ -212,6 +219,22 @@ def look(task: Task, root: Path) -> tuple[list[ExampleFile], tuple[Issue, ...]]:
     if problems:
         raise BurnishError(tuple(problems))
     return found, named.issues
+
+
+def _asked(task: Task, row: Row) -> tuple[dict[str, str], str] | Problem:
+    """What the row gives and the cell with what is right, each as the task's kind reads its columns."""
+    fields = row.fields
+    if is_conversation(task):
+        parts = parted(task, fields.get(task.label, ""))
+        if isinstance(parts, Problem):
+            return parts
+        inputs, cell = {task.label: parts[0]}, parts[1]
+    else:
+        inputs = {name: fields.get(name, "") for name in task.inputs}
+        cell = _label_cell(task, row)
+        if any_kind_of(task).answers == "text":
+            inputs = {name: input_text(text) for name, text in inputs.items()}
+    return normalise_inputs(task, inputs), cell
 
 
 def _label_cell(task: Task, row: Row) -> str:

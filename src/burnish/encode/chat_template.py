@@ -10,11 +10,11 @@ from typing import Any
 
 from jinja2 import Template
 
-from burnish.encode.conversation import turn_fields
 from burnish.encode.marks import ChatTokeniser, shield, unshield
 from burnish.encode.template_sandbox import compile_template, run_template
 from burnish.errors import fail, nearest
 from burnish.records.message import Message
+from burnish.tasks.conversation import turn_fields
 
 TEMPLATE_FILE = "chat_template.jinja"
 

@@ -54,7 +54,9 @@ class ChatTokeniser:
         """The control tokens: every added token that is special."""
         added = self.tokenizer.get_added_tokens_decoder()
         return {
-            token.content: number for number, token in added.items() if token.special and token.content
+            token.content: number
+            for number, token in added.items()
+            if token.special and token.content
         }
 
     @cached_property
@@ -206,7 +208,11 @@ def write(tokeniser: ChatTokeniser, shielded: str, *, ends: str = "template") ->
 
 
 def _written(
-    tokeniser: ChatTokeniser, text: str, ids: Sequence[int], offsets: Any, spans: list[tuple[int, int]]
+    tokeniser: ChatTokeniser,
+    text: str,
+    ids: Sequence[int],
+    offsets: Any,
+    spans: list[tuple[int, int]],
 ) -> Written:
     ids_T = np.asarray(ids, dtype=np.int64)
     offsets_T2 = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)

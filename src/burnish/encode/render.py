@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from burnish.data.normalise import normalise_inputs
 from burnish.errors import fail
 from burnish.records.task import Task
-
-# JSON can carry half of a UTF-16 pair; no tokenizer can, so it becomes U+FFFD, one character for one.
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+from burnish.tasks.conversation import whole_characters
 
 
 def render(task: Task, inputs: Mapping[str, str]) -> str:
@@ -43,13 +40,3 @@ def render(task: Task, inputs: Mapping[str, str]) -> str:
     else:
         text = "\n".join(f"{name}: {inputs[name]}" for name in task.inputs if inputs[name])
     return whole_characters(text)
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for every half of a UTF-16 pair, one character for one.
-
-    Example:
-        >>> whole_characters("a\\ud83d!") == "a\\ufffd!"
-        True
-    """
-    return _LONE_SURROGATE.sub("\ufffd", text)

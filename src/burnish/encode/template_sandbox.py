@@ -52,15 +52,12 @@ _DATE_FORMAT = re.compile(r"(?:%[aAbBcdHIjmMpSUwWxXyYZ%]|[^%]){0,64}")
 BREAK = "\ufdd0"
 
 _FILTERS = frozenset(
-    """abs capitalize count d default dictsort e escape first float indent int items join last length list lower map max
-    min reject rejectattr replace reverse safe select selectattr sort string title tojson trim unique upper""".split()
+    ["abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "safe", "select", "selectattr", "sort", "string", "title", "tojson", "trim", "unique", "upper"]
 )  # fmt: skip
 _TESTS = frozenset(TESTS) - {"filter", "test", "callable"}
 _METHODS: Mapping[type, frozenset[str]] = {
     str: frozenset(
-        """capitalize casefold count endswith find index isalnum isalpha isascii isdigit islower isnumeric isspace
-        istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition rsplit
-        rstrip split splitlines startswith strip swapcase title upper""".split()
+        ["capitalize", "casefold", "count", "endswith", "find", "index", "isalnum", "isalpha", "isascii", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "join", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper"]
     ),
     dict: frozenset({"copy", "get", "items", "keys", "values"}),
     list: frozenset({"copy", "count", "index"}),
@@ -72,7 +69,7 @@ _REFUSED = (
 )  # fmt: skip
 
 
-class _Overspent(Exception):  # noqa: N818 - what it says, not what it is
+class _Overspent(Exception):
     """The rendering asked for more than its budget. The text says for what."""
 
 
@@ -305,7 +302,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         _budget().weigh(list(values))
         return "".join(map(str, values))
 
-    def called(self, context: Context, function: Any, args: list[Any], named: dict[str, Any]) -> Any:
+    def called(
+        self, context: Context, function: Any, args: list[Any], named: dict[str, Any]
+    ) -> Any:
         """A call: of a macro, of a global, or of a harmless method of a text, list or mapping."""
         budget = _budget()
         budget.spend(steps=2)
@@ -316,7 +315,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         elif isinstance(owner, LoopContext) and name in ("cycle", "changed"):
             budget.weigh(args)
         else:
-            known = next((_METHODS[kind] for kind in _METHODS if isinstance(owner, kind)), frozenset())
+            known = next(
+                (_METHODS[kind] for kind in _METHODS if isinstance(owner, kind)), frozenset()
+            )
             if name not in known:
                 raise SecurityError(f"it calls {name or type(function).__name__}")
             _pay(owner, name, args)
@@ -407,7 +408,12 @@ def _pay(owner: Any, name: str, args: Sequence[Any]) -> None:
     _shallow(owner)
     _check_numbers(args)
     budget = _budget()
-    if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
+    if (
+        name == "replace"
+        and len(args) > 1
+        and isinstance(args[0], str)
+        and isinstance(args[1], str)
+    ):
         budget.spend(characters=owner.count(args[0]) * len(args[1]))
     elif name == "join" and args:
         parts = _kept(args[0]) if isinstance(args[0], Iterator) else args[0]

@@ -44,6 +44,11 @@ class AnyKind(Protocol):
     """What a label means for one kind of task: read it, check it, measure it."""
 
     @property
+    def answers(self) -> Literal["labels", "text", "spans"]:
+        """What a model answers with."""
+        ...
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The metric names that make sense for this kind, in the order reports show them."""
         ...

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from burnish.errors import BurnishError, Problem, fail, nearest
+from burnish.records.decoding import Decoding
 from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Normalise, Retrain, Task
 from burnish.tasks.lines import Path as KeyPath
 from burnish.tasks.lines import key_lines
@@ -27,6 +28,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "gates": Gate,
     "data": DataFiles,
     "normalise": Normalise,
+    "decoding": Decoding,
     "monitor": Monitor,
     "retrain": Retrain,
 }
@@ -254,6 +256,15 @@ _SAMPLES: Mapping[str, str] = {
     "gates.than": 'than = "majority"',
     "gates.margin": "margin = 0.0",
     "gates.sure": "sure = true",
+    "instruction": 'instruction = "Summarise the conversation."',
+    "decoding": "[decoding] with max_new_tokens = 128",
+    "decoding.max_new_tokens": "max_new_tokens = 128",
+    "decoding.temperature": "temperature = 0.0",
+    "decoding.top_p": "top_p = 0.9",
+    "decoding.beams": "beams = 4",
+    "decoding.repetition_penalty": "repetition_penalty = 1.1",
+    "decoding.stop": 'stop = ["User:"]',
+    "decoding.seed": "seed = 0",
     "slices": 'slices = ["channel"]',
     "abstain_below": "abstain_below = 0.5",
     "audit": "audit = 0.01",
@@ -327,7 +338,7 @@ def _wanted(loc: KeyPath, item: ErrorDetails) -> str:
     if bounds := _bounds(loc):
         return bounds
     if item["type"] == "too_short":
-        return "at least two labels" if loc == ("labels",) else "at least one column"
+        return "at least one column"
     return _TYPES.get(item["type"], item["msg"])
 
 

@@ -15,11 +15,11 @@ SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # name every one of them.
 NOTES: Mapping[str, str] = {
     "name": "What the task is called: in folders, model names and the server's `model` field.",
-    "kind": "What a label means: exactly one (classification), any number (multilabel), or one of an "
-    "ordered scale, worst first (sentiment).",
+    "kind": "What is right: exactly one label (classification), any number (multilabel), one of an ordered scale, "
+    "worst first (sentiment), a piece of a context (extractive-qa), or a text (qa, summarization, chat).",
     "inputs": "The text columns the model reads, in this order.",
     "label": "The column that holds the right answer.",
-    "labels": "The closed set of labels; for sentiment in order, worst first.",
+    "labels": "The closed set of labels; for sentiment in order, worst first. Not for kinds that write or find.",
     "labels[].name": "The label as models, reports and the server say it.",
     "labels[].description": "What the label means, for people who label and people who read.",
     "labels[].values": "Other exact spellings of this label in the data; the name always counts.",
@@ -27,6 +27,15 @@ NOTES: Mapping[str, str] = {
     "group": "A column whose rows belong together (a customer, a patient): a group never crosses a "
     "split.",
     "guideline": "How a person decides between labels.",
+    "instruction": "What the model is told before each row; kinds that write only.",
+    "decoding": "How a model that writes chooses its tokens.",
+    "decoding.max_new_tokens": "Most tokens of an answer, the stop token among them.",
+    "decoding.temperature": "0 takes the likeliest token; above, tokens are drawn, the more evenly the higher.",
+    "decoding.top_p": "Tokens are drawn from the likeliest that hold this share of the probability.",
+    "decoding.beams": "So many answers are followed at once and the likeliest is kept.",
+    "decoding.repetition_penalty": "Above 1 makes tokens less likely that stand in the text already.",
+    "decoding.stop": "Texts that end an answer and do not belong to it.",
+    "decoding.seed": "Decides what is drawn.",
     "primary_metric": "The number that early stopping, comparison and the verdict look at.",
     "slices": "Columns whose values get a row of their own in the report.",
     "abstain_below": "Answers with a confidence under this are marked as abstained: a person should decide.",
@@ -95,7 +104,7 @@ def task_schema() -> dict[str, Any]:
     Example:
         >>> schema = task_schema()
         >>> schema["required"]
-        ['name', 'kind', 'inputs', 'label', 'labels', 'primary_metric']
+        ['name', 'kind', 'inputs', 'label', 'primary_metric']
     """
     schema = _without_null(Task.model_json_schema())
     definitions: dict[str, Any] = schema["$defs"]
@@ -106,9 +115,10 @@ def task_schema() -> dict[str, Any]:
     owners["data"] = definitions["DataFiles"]["properties"]
     owners["gates[]"] = definitions["Gate"]["properties"]
     owners["normalise"] = definitions["Normalise"]["properties"]
+    owners["decoding"] = definitions["Decoding"]["properties"]
     owners["monitor"] = definitions["Monitor"]["properties"]
     owners["retrain"] = definitions["Retrain"]["properties"]
-    for section in ("normalise", "monitor", "retrain"):
+    for section in ("normalise", "decoding", "monitor", "retrain"):
         del schema["properties"][section]["default"]  # its keys have theirs
     for key, note in NOTES.items():
         owner, _, leaf = key.rpartition(".")

@@ -62,6 +62,8 @@ def sense_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
     kind = KINDS.get(raw["kind"]) if isinstance(raw.get("kind"), str) else None
     yield from _columns(raw)
     yield from _labels(raw)
+    if kind is not None:
+        yield from _of_kind(raw, closed=kind.answers == "labels")
     if raw.get("kind") == "multilabel":
         yield from _separator(raw)
     if kind is not None:
@@ -77,11 +79,70 @@ def sense_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
     yield from _around(raw)
 
 
+def _of_kind(raw: Mapping[str, Any], *, closed: bool) -> Iterator[Found]:
+    """Keys that this kind needs, or that would do nothing for it."""
+    labels = raw.get("labels")
+    if closed and labels is None:
+        yield (
+            ("labels",),
+            Problem(
+                code="task-missing-key",
+                what='the key "labels" is missing',
+                fix='add [[labels]] with name = "spam", once for each label',
+            ),
+        )
+    elif closed and isinstance(labels, list) and len(labels) < 2:
+        yield (
+            ("labels",),
+            Problem(
+                code="task-bad-value",
+                what=f"found {len(labels)} labels",
+                expected="at least two labels",
+                fix="add the others as [[labels]] with their names",
+            ),
+        )
+    idle = _NOT_CLOSED if not closed else _NOT_OPEN
+    if raw.get("kind") == "extractive-qa":
+        idle = (*_NOT_CLOSED, *_NOT_OPEN, "normalise")
+        yield from _context(raw)
+    for key in idle:
+        if raw.get(key):
+            yield (
+                (key,),
+                Problem(
+                    code="task-bad-value",
+                    what=f'{key} does nothing for kind = "{raw["kind"]}"'
+                    if key != "normalise"
+                    else "rules for texts would move the offsets of the answers",
+                    expected="keys that mean something for this kind",
+                    fix=f"remove {key}, or change kind",
+                ),
+            )
+
+
+_NOT_CLOSED = ("labels", "separator", "abstain_below")
+_NOT_OPEN = ("instruction", "decoding")
+
+
+def _context(raw: Mapping[str, Any]) -> Iterator[Found]:
+    inputs = raw.get("inputs")
+    if isinstance(inputs, list) and len(inputs) != 2:
+        yield (
+            ("inputs",),
+            Problem(
+                code="task-bad-value",
+                what=f"found {len(inputs)} inputs",
+                expected="two: the question, then the context that holds the answer",
+                fix='write inputs = ["question", "context"]',
+            ),
+        )
+
+
 def _columns(raw: Mapping[str, Any]) -> Iterator[Found]:
     label = raw.get("label")
     inputs: list[str] = []
     for place, column in _strings(raw.get("inputs")):
-        if column == label:
+        if column == label and not (raw.get("kind") == "chat" and raw["inputs"] == [label]):
             yield (
                 ("inputs", place),
                 Problem(

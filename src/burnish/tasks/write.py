@@ -55,10 +55,12 @@ def task_text(task: Task) -> str:
     if task.data is not None:
         document.add(tomlkit.nl())
         document.add("data", _data(task.data))
-    for section in ("normalise", "monitor", "retrain"):
+    for section in _sections(task):
         document.add(tomlkit.nl())
         _say(document, NOTES[section])
         _section(document, section, getattr(task, section))
+    if not task.is_closed:
+        return tomlkit.dumps(document).rstrip("\n") + "\n" + _gates(task)
     document.add(tomlkit.nl())
     _say(document, NOTES["labels"])
     if any(label.values for label in task.labels):
@@ -70,6 +72,15 @@ def task_text(task: Task) -> str:
     document.append("labels", labels)
     text = tomlkit.dumps(document).rstrip("\n") + "\n"
     return text + _gates(task)
+
+
+def _sections(task: Task) -> tuple[str, ...]:
+    """The sections that mean something for the task's kind."""
+    if task.is_closed:
+        return ("normalise", "monitor", "retrain")
+    if task.kind == "extractive-qa":
+        return ("monitor", "retrain")
+    return ("decoding", "normalise", "monitor", "retrain")
 
 
 def label_text(label: LabelSpec) -> str:
@@ -96,6 +107,11 @@ def _optional(document: TOMLDocument, task: Task) -> None:
     if task.slices:
         _say(document, NOTES["slices"])
         document.add("slices", _strings(task.slices))
+    if task.instruction:
+        _say(document, NOTES["instruction"])
+        document.add(
+            "instruction", tomlkit.string(task.instruction, multiline=_on_lines(task.instruction))
+        )
     if task.guideline:
         _say(document, NOTES["guideline"])
         document.add(
@@ -118,6 +134,7 @@ def _optional(document: TOMLDocument, task: Task) -> None:
 # What a newcomer would want of a section: one form for equal texts, where looks are told, new labels becoming a
 # new model.
 _STARTERS = {
+    "decoding": "max_new_tokens = 128",
     "normalise": 'unicode = "NFC"',
     "monitor": 'webhook = "https://example.com/hook"',
     "retrain": "on_labels = 200",

@@ -79,5 +79,5 @@ def _unreadable(task: Task, what: str) -> Problem:
         where=f'column "{task.label}"',
         what=what,
         expected='{"text": ["..."], "answer_start": [0]}',
-        fix="write the answers so; without starts, kind = \"qa\" learns to write them",
+        fix='write the answers so; without starts, kind = "qa" learns to write them',
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from burnish.data.checks.chat_roles import ROLES_OF, Turn, faults, read_list, turns_in
-from burnish.encode.render import whole_characters
 from burnish.errors import BurnishError, Problem, nearest
 from burnish.records.message import ROLES, Message, Role
+from burnish.tasks.turns import ROLES_OF, Turn, faults, read_list, turns_in
 
+# JSON can carry half of a UTF-16 pair; no tokenizer can, so it becomes U+FFFD, one character for one.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FIXES: Mapping[str, tuple[str, str]] = {
     "chat-broken": (
         "a list of turns, each with a role and a content",
@@ -78,7 +80,10 @@ def write_conversation(messages: Sequence[Message]) -> str:
         '[{"role":"user","content":"Hi"}]'
     """
     return json.dumps(
-        [turn_fields(one) | ({} if one.train is None else {"train": one.train}) for one in messages],
+        [
+            turn_fields(one) | ({} if one.train is None else {"train": one.train})
+            for one in messages
+        ],
         ensure_ascii=False,
         separators=(",", ":"),
         allow_nan=False,
@@ -192,7 +197,11 @@ def _call_in(content: str) -> dict[str, Any] | None:
         call = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return {"type": "function", "function": call} if isinstance(call, dict) and "name" in call else None
+    return (
+        {"type": "function", "function": call}
+        if isinstance(call, dict) and "name" in call
+        else None
+    )
 
 
 def _text(content: object) -> str | None:
@@ -237,3 +246,13 @@ def _whole(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {whole_characters(str(key)): _whole(one) for key, one in value.items()}
     return [_whole(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for every half of a UTF-16 pair, one character for one.
+
+    Example:
+        >>> whole_characters("a\\ud83d!") == "a\\ufffd!"
+        True
+    """
+    return _LONE_SURROGATE.sub("\ufffd", text)
