@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 # Scripts written without spaces between words: each character counts as a word of its own.
 SPACELESS = frozenset({"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"})
-_SPACELESS_RANGES = (
+SPACELESS_RANGES = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30fa\u30fc-\u30ff"
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 )
 # vowel signs and accents that belong to the letter before them, though they are no letters themselves
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-_WORD = re.compile(rf"[{_SPACELESS_RANGES}]|(?:[^\W_{_SPACELESS_RANGES}]|[{_MARKS}])+")
+_WORD = re.compile(rf"[{SPACELESS_RANGES}]|(?:[^\W_{SPACELESS_RANGES}]|[{_MARKS}])+")
 # Unicode's names begin with the script; these begin with another word for it.
 _NAMES = {"Cjk": "Han", "Ideographic": "Han", "Katakana-Hiragana": "Katakana"}
 # enough letters to know a data set by, few enough to look at in a moment

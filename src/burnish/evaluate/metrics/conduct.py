@@ -12,8 +12,8 @@ from burnish.evaluate.written import Written
 from burnish.records.encoding import FloatArray
 
 _REPEATED_WORDS = 4
-# A shorter piece of the prompt is often simply the answer. Source: LOG.md 2026-11-23, of the references of mts_dialog
-# and medquad that stand in their own input word by word, none has 8 words.
+# A shorter piece of the prompt is often simply the answer. Source: LOG.md 2026-11-23: the 68 of 1,701 references of
+# mts_dialog that stand in their own input, word by word, have at most 7 words.
 COPIED_WORDS = 8
 
 

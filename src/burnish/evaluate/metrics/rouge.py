@@ -4,7 +4,7 @@ Words and n-grams are rouge-score's, with Porter's stemmer. It knows the letters
 script get 0.0 even when they are identical (`script.metric_in_place_of` says what to take there).
 
 The longest common subsequence is our own: rouge-score fills a table of every pair of words in plain Python, which takes
-0.3 s for two texts of 1,000 words; a row of bits for each word gives the same length in half a millisecond.
+0.5 s for two texts of 1,000 words; a row of bits for each word gives the same length in under a millisecond.
 
 Source: Lin (2004), "ROUGE: A Package for Automatic Evaluation of Summaries"; the bits are Hyyrö's (2004), "Bit-parallel
 LCS-length computation revisited".
