@@ -12,9 +12,11 @@ _END = re.compile(
     r"""|\n+"""
 )
 # Words that carry a full stop inside a sentence; a single capital letter (an initial) does too.
-_CARRIERS = frozenset(
-    ["dr", "mr", "mrs", "ms", "prof", "st", "sr", "jr", "vs", "etc", "e.g", "i.e", "cf", "al", "fig", "figs", "eq", "eqs", "sec", "no", "nos", "vol", "pp", "approx", "inc", "ltd", "co", "corp", "dept", "est", "u.s", "u.k", "a.m", "p.m", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"]
-)  # fmt: skip
+_CARRIERS = frozenset({
+    "dr", "mr", "mrs", "ms", "prof", "st", "sr", "jr", "v", "vs", "etc", "e.g", "i.e", "cf", "al", "fig", "figs", "eq",
+    "eqs", "sec", "nos", "vol", "pp", "approx", "inc", "ltd", "co", "corp", "dept", "est", "u.s", "u.k", "a.m", "p.m",
+    "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+})  # fmt: skip
 _LAST_WORD = re.compile(r"([^\W\d_][\w.]*)\.$")
 
 
