@@ -115,7 +115,7 @@ SETS: dict[str, tuple[Callable[[int], Split], str, tuple[str, ...]]] = {
 def main() -> None:
     """Build on train, measure on test, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", choices=[*SETS, []], default=list(SETS))
+    parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     print(rouge.signature())
