@@ -45,7 +45,7 @@ def degenerate(written: Written, *, where: Sequence[str]) -> tuple[Degenerate, .
 
     Counted are rows, each beside the first right answer of the same row: a fault is named when it is on at least 5% of
     the rows (one text for all: 20%), on two rows or more, and twice as often as among the right answers.
-    `where` are the rows' places.
+    `where` are the rows' places. Where copying is the task (a span of a context), score without prompts.
 
     Example:
         >>> from burnish.evaluate.written import written_from
