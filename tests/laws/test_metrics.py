@@ -1,4 +1,4 @@
-"""The laws of the metric door: every row of METRICS, against scikit-learn as the oracle."""
+"""The laws of the metric door: every row of METRICS that reads labels, against scikit-learn as the oracle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from burnish.evaluate.metric import METRICS, measure, metric_names, metric_of, p
 from burnish.evaluate.scored import Scored, scored_from
 from burnish.tasks.kind import KINDS
 
-NAMES = sorted(METRICS)
+NAMES = sorted(name for name, metric in METRICS.items() if metric.reads is Scored)
 FEW = 60
 
 
@@ -111,7 +111,7 @@ ORACLES: dict[str, Callable[[Scored], float]] = {
 
 
 def test_every_metric_has_an_oracle() -> None:
-    assert set(ORACLES) == set(METRICS)
+    assert set(ORACLES) == set(NAMES)
 
 
 @given(worlds())

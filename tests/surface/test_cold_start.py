@@ -12,7 +12,17 @@ import pytest
 from quick_circle import environment, write_rows
 
 # Imports that cost a second or more each, and that looking at data never needs.
-HEAVY = ("torch", "transformers", "peft", "sklearn", "scipy", "matplotlib")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "nltk",
+    "rouge_score",
+    "sacrebleu",
+)
 HELP_CPU_SECONDS = 0.5
 
 # One process runs the commands in turn, as each would start; what it imported is what they import together.

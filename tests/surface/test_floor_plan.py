@@ -28,6 +28,7 @@ DOORS = {
     "models/families": "test_families",
     "evaluate/metrics": "test_metrics",
     "decide/baselines": "test_baselines",
+    "decide/text_baselines": "test_text_baselines",
     "deploy/engines": "test_engines",
     "monitor/signals": "test_signals",
 }

@@ -40,7 +40,19 @@ _CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
-_TRAIN_PACKAGES = frozenset({"torch", "transformers", "peft", "sklearn", "scipy", "matplotlib"})
+_TRAIN_PACKAGES = frozenset(
+    {
+        "torch",
+        "transformers",
+        "peft",
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "rouge_score",
+        "nltk",
+        "sacrebleu",
+    }
+)
 
 app = typer.Typer(
     name="burnish",
@@ -154,7 +166,7 @@ def _extra(package: str) -> BurnishError:
         "extra-missing",
         f"the package {package} is not installed",
         where="this environment",
-        expected="the train extra: torch, transformers, peft, scikit-learn, scipy, matplotlib",
+        expected="the train extra: torch, transformers, peft, scikit-learn, scipy, matplotlib, rouge-score, sacrebleu",
         fix="pip install 'burnish[train]' (README, Install: how to get torch for CPU or CUDA)",
     )
 

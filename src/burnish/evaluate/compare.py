@@ -11,8 +11,9 @@ import numpy as np
 
 from burnish.errors import fail
 from burnish.evaluate.intervals import RESAMPLES, bootstrap, two_sided_p, wilson
-from burnish.evaluate.metric import metric_of
+from burnish.evaluate.metric import Rows, metric_of, terms_of
 from burnish.evaluate.scored import Scored, score
+from burnish.evaluate.written import Written
 from burnish.records.encoding import FloatArray
 from burnish.records.example import Example
 from burnish.records.report import Comparison
@@ -24,8 +25,8 @@ EXACT_MCNEMAR = "exact McNemar"
 
 def compare(
     metric: str,
-    scored: Scored,
-    other: Scored,
+    scored: Rows,
+    other: Rows,
     *,
     ours: str,
     theirs: str,
@@ -37,11 +38,11 @@ def compare(
     Every resample draws the same rows (or groups) for both models. Mind the sign: for a loss, a
     negative difference is the better one.
 
-    Raises: metric-unknown, compare-other-rows.
+    Raises: metric-unknown, compare-other-rows, evaluate-no-likelihood.
     """
     _same_rows(scored, other)
     chosen = metric_of(metric)
-    ours_RS, theirs_RS = chosen.terms(scored), chosen.terms(other)
+    ours_RS, theirs_RS = terms_of(metric, scored), terms_of(metric, other)
     width = ours_RS.shape[1]
 
     def difference(sums_S: FloatArray, rows: FloatArray) -> FloatArray:
@@ -73,8 +74,8 @@ def compare(
 
 
 def compare_accuracy(
-    scored: Scored,
-    other: Scored,
+    scored: Rows,
+    other: Rows,
     *,
     ours: str,
     theirs: str,
@@ -92,11 +93,14 @@ def compare_accuracy(
     """
     from scipy.stats import binomtest
 
-    several = scored.objective == "sigmoid"
-    metric = "subset_accuracy" if several else "accuracy"
+    if isinstance(scored, Written):
+        metric = "exact_match"
+    else:
+        metric = "subset_accuracy" if scored.objective == "sigmoid" else "accuracy"
     found = compare(metric, scored, other, ours=ours, theirs=theirs, seed=seed, resamples=resamples)
-    won = int((scored.right_R & ~other.right_R).sum())
-    lost = int((~scored.right_R & other.right_R).sum())
+    right_R, their_right_R = (terms_of(metric, one)[:, 0] > 0.5 for one in (scored, other))
+    won = int((right_R & ~their_right_R).sum())
+    lost = int((~right_R & their_right_R).sum())
     p_value = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
     return found.model_copy(update={"p_value": p_value, "method": EXACT_MCNEMAR})
 
@@ -134,10 +138,13 @@ def compare_models(
     )
 
 
-def _same_rows(scored: Scored, other: Scored) -> None:
-    same = scored.targets_RL.shape == other.targets_RL.shape and bool(
-        np.array_equal(scored.targets_RL, other.targets_RL)
-    )
+def _same_rows(scored: Rows, other: Rows) -> None:
+    if isinstance(scored, Written) and isinstance(other, Written):
+        same = scored.references == other.references
+    elif isinstance(scored, Scored) and isinstance(other, Scored):
+        same = bool(np.array_equal(scored.targets_RL, other.targets_RL))
+    else:
+        same = False
     if not same:
         raise fail(
             "compare-other-rows",

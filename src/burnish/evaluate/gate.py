@@ -106,6 +106,11 @@ def _relative(
         if one.than == "live" and nothing_live:
             return True, "nothing is live yet, so there is nothing to compare with"
         return False, _unavailable(one, report, named, comparisons)
+    if one.metric in METRICS and not METRICS[one.metric].directed:
+        return False, (
+            f'"{one.metric}" is best at {METRICS[one.metric].best:g}, not high or low: '
+            "give the gate at_least and at_most instead of than in task.toml"
+        )
     comparison = matching[0]
     sign = 1 if _higher_is_better(one.metric) else -1
     ends = sorted((sign * comparison.low, sign * comparison.high))

@@ -1,58 +1,100 @@
 """The door of metrics: one row per metric name, every one with its interval.
 
 A metric is two plain functions: `terms` gives S numbers per row, `value` turns their sums into the
-metric. That is enough to resample it by one matrix product, to compare two models on the same
+metric. Metrics of labels read a `Scored`, metrics of written texts a `Written`. That is enough to resample it by one matrix product, to compare two models on the same
 resamples and to pool rows of one group. To add one, write the functions in `evaluate/metrics/`, add a
-row to `METRICS` and run `tests/laws/test_metrics.py`, which tests every row.
+row to `METRICS` and run `tests/laws/test_metrics.py` or `test_text_metrics.py`, which test every row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from burnish.errors import fail, nearest
 from burnish.evaluate.intervals import RESAMPLES, Value, bootstrap, wilson
-from burnish.evaluate.metrics import accuracy, f1, multilabel, ordered
+from burnish.evaluate.metrics import (
+    accuracy,
+    bleu,
+    chrf,
+    conduct,
+    f1,
+    likelihood,
+    multilabel,
+    ordered,
+    rouge,
+    squad,
+)
 from burnish.evaluate.scored import Scored
+from burnish.evaluate.written import Written
 from burnish.records.encoding import FloatArray
 from burnish.records.report import Measure
 from burnish.records.task import KindName
+
+TextKind = Literal["extractive-qa", "qa", "summarization", "chat"]
+MeasuredKind = KindName | TextKind
+Rows = Scored | Written
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric: what to sum over rows, what the sums are worth, and how to read the value.
 
-    `worst` and `best` are the ends of its scale (None: open). Units: `unit` is "fraction" for values
-    between 0 and 1 shown as percentages, else what one unit of the value is.
+    `terms` reads a `Scored` or a `Written`, as `reads` says. `worst` and `best` are the ends of its scale
+    (None: open). One that is not `directed` (a length ratio) is best in the middle of its scale: it can be held
+    within bounds, but not be higher or lower than another's.
+    Units: `unit` is "fraction" for values between 0 and 1 shown as percentages, else what one unit of the value is.
     """
 
     title: str
-    terms: Callable[[Scored], FloatArray]
+    terms: Callable[[Any], FloatArray]
     value: Value
     unit: str
     higher_is_better: bool
-    kinds: tuple[KindName, ...]
+    kinds: tuple[MeasuredKind, ...]
     best: float
     worst: float | None
+    reads: type[Scored | Written] = Scored
+    directed: bool = True
 
 
-_ONE: tuple[KindName, ...] = ("classification", "sentiment")
-_ALL: tuple[KindName, ...] = ("classification", "multilabel", "sentiment")
-_ORDERED: tuple[KindName, ...] = ("sentiment",)
-_MANY: tuple[KindName, ...] = ("multilabel",)
+_ONE: tuple[MeasuredKind, ...] = ("classification", "sentiment")
+_ALL: tuple[MeasuredKind, ...] = ("classification", "multilabel", "sentiment")
+_ORDERED: tuple[MeasuredKind, ...] = ("sentiment",)
+_MANY: tuple[MeasuredKind, ...] = ("multilabel",)
+_QA: tuple[MeasuredKind, ...] = ("extractive-qa", "qa")
+_LONG: tuple[MeasuredKind, ...] = ("qa", "summarization", "chat")
 
 
 def _up(
     title: str,
     terms: Callable[[Scored], FloatArray],
     value: Value,
-    kinds: tuple[KindName, ...],
+    kinds: tuple[MeasuredKind, ...],
 ) -> Metric:
     return Metric(title, terms, value, "fraction", True, kinds, best=1.0, worst=0.0)
+
+
+def _text(
+    title: str,
+    terms: Callable[[Written], FloatArray],
+    value: Value,
+    kinds: tuple[MeasuredKind, ...],
+) -> Metric:
+    return Metric(title, terms, value, "fraction", True, kinds, best=1.0, worst=0.0, reads=Written)
+
+
+def _share(
+    title: str,
+    terms: Callable[[Written], FloatArray],
+    value: Value,
+    kinds: tuple[MeasuredKind, ...],
+) -> Metric:
+    """A share of rows, the fewer the better."""
+    return Metric(title, terms, value, "fraction", False, kinds, best=0.0, worst=1.0, reads=Written)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -77,6 +119,29 @@ METRICS: Mapping[str, Metric] = {
         "Log loss", accuracy.surprise, accuracy.mean,
         "nats", False, _ALL, best=0.0, worst=None,
     ),
+    "exact_match": _text("Exact match", squad.exact_match, accuracy.mean, _QA),
+    "f1": _text("F1 of words", squad.f1, accuracy.mean, _QA),
+    "rougeL": _text("ROUGE-L", rouge.rouge_l, accuracy.mean, _LONG),
+    "rouge1": _text("ROUGE-1", rouge.rouge1, accuracy.mean, _LONG),
+    "rouge2": _text("ROUGE-2", rouge.rouge2, accuracy.mean, _LONG),
+    "chrf": _text("chrF", chrf.counts, chrf.value, _LONG),
+    "bleu": _text("BLEU", bleu.counts, bleu.value, _LONG),
+    "loss": Metric(
+        "Loss on supervised tokens", likelihood.surprise, likelihood.loss,
+        "nats", False, _LONG, best=0.0, worst=None, reads=Written,
+    ),
+    "perplexity": Metric(
+        "Perplexity on supervised tokens", likelihood.surprise, likelihood.perplexity,
+        "perplexity", False, _LONG, best=1.0, worst=None, reads=Written,
+    ),
+    "length_ratio": Metric(
+        "Characters for each of the reference", conduct.lengths, conduct.length_ratio,
+        "ratio", False, _LONG, best=1.0, worst=None, reads=Written, directed=False,
+    ),
+    "empty_rate": _share("Empty answers", conduct.empty, conduct.of_those, (*_QA, *_LONG[1:])),
+    "runaway_rate": _share("Answers that did not end", conduct.unfinished, accuracy.mean, _LONG),
+    "repetition": _share("Repeated four-word runs", conduct.repeated, accuracy.mean, _LONG),
+    "copied_rate": _share("Copies of the prompt", conduct.copied, accuracy.mean, _LONG),
 }  # fmt: skip
 
 
@@ -96,7 +161,7 @@ def metric_of(name: str) -> Metric:
     return METRICS[name]
 
 
-def metric_names(kind: KindName) -> tuple[str, ...]:
+def metric_names(kind: MeasuredKind) -> tuple[str, ...]:
     """The metrics that make sense for a kind of task, in the table's order.
 
     Example:
@@ -106,24 +171,53 @@ def metric_names(kind: KindName) -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if kind in metric.kinds)
 
 
-def point(name: str, scored: Scored) -> float:
-    """The value alone, without an interval: for early stopping and for reference lines.
+def measurable(name: str, rows: Rows) -> bool:
+    """Whether the rows hold what the metric asks for: a perplexity needs the references' likelihood.
 
     Raises: metric-unknown.
     """
+    if not isinstance(rows, metric_of(name).reads):
+        return False
+    return (
+        METRICS[name].terms is not likelihood.surprise or getattr(rows, "nats_R", None) is not None
+    )
+
+
+def terms_of(name: str, rows: Rows) -> FloatArray:
+    """What the metric sums, row by row: shape (R, S).
+
+    Raises: metric-unknown (also of a metric that reads labels where there are texts, or the other way round),
+    evaluate-no-likelihood.
+    """
     metric = metric_of(name)
-    terms_RS = metric.terms(scored)
+    if not isinstance(rows, metric.reads):
+        raise fail(
+            "metric-unknown",
+            f'"{name}" does not measure {"texts" if isinstance(rows, Written) else "labels"}',
+            expected=f"one of: {', '.join(key for key, one in METRICS.items() if isinstance(rows, one.reads))}",
+            fix="correct primary_metric or the gate in task.toml",
+        )
+    return metric.terms(rows)
+
+
+def point(name: str, scored: Rows) -> float:
+    """The value alone, without an interval: for early stopping and for reference lines.
+
+    Raises: metric-unknown, evaluate-no-likelihood.
+    """
+    metric = metric_of(name)
+    terms_RS = terms_of(name, scored)
     return float(metric.value(terms_RS.sum(axis=0), np.asarray(float(len(terms_RS)))))
 
 
-def measure(name: str, scored: Scored, *, seed: int, resamples: int = RESAMPLES) -> Measure:
+def measure(name: str, scored: Rows, *, seed: int, resamples: int = RESAMPLES) -> Measure:
     """One metric on the scored rows with its 95% BCa bootstrap interval.
 
     Where every resample gives the same value (all rows right, a single row) the bootstrap is blind, and
     the interval of a fraction is Wilson's with the same number of rows (groups, when rows are
     grouped); another unit then has no interval.
 
-    Raises: metric-unknown.
+    Raises: metric-unknown, evaluate-no-likelihood.
 
     Example:
         >>> import numpy as np
@@ -135,7 +229,7 @@ def measure(name: str, scored: Scored, *, seed: int, resamples: int = RESAMPLES)
     """
     metric = metric_of(name)
     found = bootstrap(
-        metric.terms(scored),
+        terms_of(name, scored),
         metric.value,
         seed=seed,
         groups_R=scored.groups_R,

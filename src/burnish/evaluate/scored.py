@@ -45,6 +45,16 @@ class Scored:
         """Rows whose whole answer is right."""
         return np.all(self.said_RL == (self.targets_RL > 0.5), axis=1)
 
+    def part(self, rows_N: IntArray) -> Scored:
+        """The rows at these places; groups are numbered anew."""
+        return Scored(
+            objective=self.objective,
+            targets_RL=self.targets_RL[rows_N],
+            probabilities_RL=self.probabilities_RL[rows_N],
+            said_RL=self.said_RL[rows_N],
+            groups_R=renumbered(self.groups_R, rows_N),
+        )
+
 
 def scored_from(
     targets_RL: FloatArray,
@@ -106,7 +116,7 @@ def score(
         targets_RL,
         kind.probabilities(logits_RL / temperature),
         objective=kind.objective,
-        groups_R=_groups(examples) if task.group is not None else None,
+        groups_R=groups_of(examples) if task.group is not None else None,
     )
 
 
@@ -135,7 +145,7 @@ def targets_of(task: Task, examples: Sequence[Example]) -> FloatArray:
     return np.stack([kind.targets(task, e.label) for e in examples if e.label is not None])
 
 
-def _groups(examples: Sequence[Example]) -> IntArray:
+def groups_of(examples: Sequence[Example]) -> IntArray:
     """A number per group; rows without a group stand alone."""
     numbers: dict[str, int] = {}
     keys = [
@@ -143,3 +153,15 @@ def _groups(examples: Sequence[Example]) -> IntArray:
         for index, example in enumerate(examples)
     ]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def renumbered(groups_R: IntArray | None, rows_N: IntArray) -> IntArray | None:
+    """The groups of the rows at these places, numbered from 0 without gaps.
+
+    Example:
+        >>> renumbered(np.array([0, 1, 1, 4]), np.array([3, 1])).tolist()
+        [1, 0]
+    """
+    if groups_R is None:
+        return None
+    return np.unique(groups_R[rows_N], return_inverse=True)[1].astype(np.int64)

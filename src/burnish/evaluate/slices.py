@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from burnish.evaluate.intervals import RESAMPLES
-from burnish.evaluate.metric import measure, metric_of, point
-from burnish.evaluate.scored import Scored
+from burnish.evaluate.metric import Rows, measure, metric_of, point, terms_of
 from burnish.records.encoding import IntArray
 from burnish.records.example import Example
 from burnish.records.report import Measure, Slice
@@ -23,7 +22,7 @@ DRAWS = 400
 
 def slices(
     metric: str,
-    scored: Scored,
+    scored: Rows,
     examples: Sequence[Example],
     *,
     columns: Sequence[str],
@@ -43,7 +42,7 @@ def slices(
     found = []
     for column in columns:
         for value, rows in rows_by_value(examples, column):
-            measured = measure(metric, part(scored, rows), seed=seed, resamples=resamples)
+            measured = measure(metric, scored.part(rows), seed=seed, resamples=resamples)
             low, high = measured.low, measured.high
             apart = (
                 (high is not None and high < overall)
@@ -55,14 +54,14 @@ def slices(
     return tuple(found)
 
 
-def _worse_than_random(metric: str, scored: Scored, measured: Measure, *, seed: int) -> bool:
+def _worse_than_random(metric: str, scored: Rows, measured: Measure, *, seed: int) -> bool:
     """Whether the slice is worse than all but 1 in 40 draws of as many rows from everywhere.
 
     Macro F1 needs this: on few rows of many labels it is lower by nature, whoever wrote them, so that an
     interval below the value on all rows is not yet news.
     """
     chosen = metric_of(metric)
-    terms_RS = chosen.terms(scored)
+    terms_RS = terms_of(metric, scored)
     random = np.random.default_rng(seed)
     rows = len(terms_RS)
     sums_DS = np.stack(
@@ -81,20 +80,6 @@ def missing_columns(examples: Sequence[Example], columns: Sequence[str]) -> tupl
     """The columns that no row carries."""
     return tuple(
         column for column in columns if not any(_cell(row, column) is not None for row in examples)
-    )
-
-
-def part(scored: Scored, rows_N: IntArray) -> Scored:
-    """The scored rows at these places; groups are numbered anew."""
-    groups_N = None
-    if scored.groups_R is not None:
-        groups_N = np.unique(scored.groups_R[rows_N], return_inverse=True)[1].astype(np.int64)
-    return Scored(
-        objective=scored.objective,
-        targets_RL=scored.targets_RL[rows_N],
-        probabilities_RL=scored.probabilities_RL[rows_N],
-        said_RL=scored.said_RL[rows_N],
-        groups_R=groups_N,
     )
 
 

@@ -18,7 +18,7 @@ from burnish.evaluate.compare import compare, compare_models
 from burnish.evaluate.intervals import RESAMPLES, bootstrap, by_group
 from burnish.evaluate.metric import metric_of
 from burnish.evaluate.report import FEW_ROWS, make_report
-from burnish.evaluate.scored import BoolArray, Scored, score
+from burnish.evaluate.scored import BoolArray, Scored, renumbered, score
 from burnish.evaluate.slices import MIN_ROWS, rows_by_value
 from burnish.models.fitted import Fitted
 from burnish.records.encoding import FloatArray, IntArray
@@ -233,7 +233,7 @@ def _paired_slices(
     """Every slice with enough independent rows, by name."""
     found: list[tuple[str, Paired]] = []
     for cut in (*_by_column(task, rows, ours, theirs), *_by_label(task, ours, theirs)):
-        groups_N = _part(ours.groups_R, cut.places_N)
+        groups_N = renumbered(ours.groups_R, cut.places_N)
         independent = len(cut.places_N) if groups_N is None else len(np.unique(groups_N))
         if independent >= MIN_ROWS:
             found.append((cut.name, _pair(cut.right_N, cut.their_right_N, groups_N)))
@@ -281,12 +281,6 @@ def _design_effect(difference_R: FloatArray, groups_R: IntArray | None) -> float
     groups = len(rows_G)
     together = float((sums_G**2).sum()) * groups / max(1, groups - 1)
     return max(1.0, together / alone)
-
-
-def _part(groups_R: IntArray | None, places: IntArray) -> IntArray | None:
-    if groups_R is None:
-        return None
-    return np.unique(groups_R[places], return_inverse=True)[1].astype(np.int64)
 
 
 def _calibration(

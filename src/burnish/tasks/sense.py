@@ -40,7 +40,9 @@ MAY_ROLL_BACK: Mapping[str, tuple[str, str, str]] = {
 CALIBRATION = ("ece", "brier")
 
 # Not shares: in labels, in nats, from -1 to 1.
-OPEN_SCALES = ("mean_absolute_label_error", "log_loss", "quadratic_weighted_kappa", "brier")
+OPEN_SCALES = (
+    "mean_absolute_label_error", "log_loss", "quadratic_weighted_kappa", "brier", "loss", "perplexity", "length_ratio",
+)  # fmt: skip
 
 # What quoting and lines are made of cannot part fields; half a character (a surrogate) parts nothing.
 NO_DELIMITERS = frozenset('"\\\n\r\0\ufeff')

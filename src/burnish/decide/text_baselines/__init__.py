@@ -1,0 +1,1 @@
+"""One file per baseline behind the door decide/text_baseline.py."""
