@@ -241,7 +241,7 @@ CORPUS = (
     Hostile("path file of site", "base-file-unlisted", _write("x.pth.py", EVIL), plain=False),
     Hostile("shell script", "base-file-unlisted", _write("setup.sh", "touch canary"), plain=False),
     Hostile("yaml with an object", "base-file-unlisted", _write("config.yaml", "!!python/object/apply:os.system [ls]"), plain=False),
-    Hostile("chat template of megabytes", "base-file-large", _write("chat_template.jinja", "x" * (2 << 20))),
+    Hostile("chat template of megabytes", "base-file-large", _write("chat_template.jinja", "x" * (2 << 20)), plain=False),
     Hostile("archive", "base-file-unlisted", _write("model.tar.gz", b"\x1f\x8b"), plain=False),
     Hostile("unknown folder", "base-file-unlisted", lambda f: (f / "custom_generate").mkdir(), plain=False),
     Hostile("name with an escape", "base-file-unlisted", _write("\x1b[2Jconfig.json", "{}"), plain=False),

@@ -45,6 +45,7 @@ def unpack_gguf(path: Path, into: Path) -> str | None:
     with contextlib.redirect_stderr(io.StringIO()):
         _convert(path, facts, into)
     _tidy_config(into / "config.json")
+    _tidy_tokenizer(into / "tokenizer.json", tokens=int(facts.fields["tokenizer.ggml.tokens"] or 0))
     licence = facts.fields.get("general.license")
     return licence[:80] if isinstance(licence, str) and licence.isprintable() else None
 
@@ -109,6 +110,15 @@ def _tidy_config(path: Path) -> None:
     for key in ("transformers_version", "_name_or_path", "_model_name_or_path"):
         config.pop(key, None)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _tidy_tokenizer(path: Path, *, tokens: int) -> None:
+    """Take out what the reader's tokenizer class added to the file's own vocabulary: the model has no such token."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    added = value["added_tokens"]
+    value["added_tokens"] = [token for token in added if token["id"] < tokens]
+    if len(value["added_tokens"]) < len(added):
+        path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
 def take_gguf(path: Path, work: Path) -> Path:

@@ -142,7 +142,7 @@ def check_proportion(config: dict[str, object], *, elements: int) -> None:
     described = layers * (hidden * min(hidden, width) + 2 * hidden * width + 2 * hidden * inner)
     described += most("vocab_size") * most("embedding_size", default=hidden)
     positions = most("max_position_embeddings", "n_positions")
-    learnt = config.get("model_type") in _LEARNT_POSITIONS
+    learnt = str(config.get("model_type")) in _LEARNT_POSITIONS
     described += hidden * (
         (positions if learnt else 0) + most("type_vocab_size") + 2 * most("position_buckets")
     )
