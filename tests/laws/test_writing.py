@@ -32,7 +32,17 @@ from burnish.records.encoding import TokenRow
 from burnish.train.loop import LoopState, updates
 from burnish.train.optimizer import make_optimizer
 from burnish.train.token_rows import mean_token_loss, text_rows, token_shares
-from tiny_models import CPU, POSITIONS, SHAPES, VOCABULARY, Tiny, gradients, rows_of, tiny, token_row
+from tiny_models import (
+    CPU,
+    POSITIONS,
+    SHAPES,
+    VOCABULARY,
+    Tiny,
+    gradients,
+    rows_of,
+    tiny,
+    token_row,
+)
 from tiny_training import small_recipe
 
 NAMES = [name for name, (asked, _) in SHAPES.items() if asked != "label"]
@@ -203,14 +213,16 @@ def test_only_choices_are_written_and_their_likelihoods_are_right(name: str) -> 
         for column, choice in enumerate(choices):
             if model.asked == "answer":
                 read = torch.tensor([[writer.start_id, *choice[:-1]]])
-                logits = model.stock(input_ids=torch.tensor([prompt]), decoder_input_ids=read).logits
+                logits = model.stock(
+                    input_ids=torch.tensor([prompt]), decoder_input_ids=read
+                ).logits
             else:
                 whole = torch.tensor([[*prompt, *choice[:-1]]])
                 logits = model.stock(input_ids=whole).logits[:, len(prompt) - 1 :]
             hits = torch.log_softmax(logits[0].float(), -1)[range(len(choice)), choice]
             assert table[row, column] == pytest.approx(float(hits.sum().detach()), abs=1e-4)
     beams = answers(writer, prompts, masks=[choice_mask(choices)] * 3, beams=3)
-    assert [choices.index(list(one.ids)) for one in beams] is not None
+    assert [choices.index(list(one.ids)) for one in beams] != None
     assert all(list(one.ids) in choices for one in beams)
 
 
@@ -475,5 +487,3 @@ def test_bf16_answers_stay_close(tmp_path: Path) -> None:
         wanted = torch.softmax(next_logits(fp32, opened(fp32, prompts)), 1)
         got = torch.softmax(next_logits(bf16, opened(bf16, prompts)), 1)
     assert float((wanted - got).abs().max()) < 0.05
-
-

@@ -361,9 +361,7 @@ def _batch(
             finished, stopped_by = _end(row.ids, token, decoding, asked)
             if finished is None:
                 going.append(place)
-            yield Piece(
-                row.number, token, piece.logprob, piece.alternatives, finished, stopped_by
-            )
+            yield Piece(row.number, token, piece.logprob, piece.alternatives, finished, stopped_by)
         left = [place for place in going if not cancelled(rows[place].number)]
         for place in going:
             if place not in left:

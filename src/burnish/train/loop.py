@@ -84,6 +84,14 @@ def steps(
 
     Raises: loss-not-finite.
     """
+    shares = label_shares(rows, recipe, objective=objective, logits=logits)
+    return updates(model, rows, recipe, shares=shares, judge=judge, state=state)
+
+
+def label_shares(
+    rows: TrainRows, recipe: Recipe, *, objective: Objective, logits: Callable[[IntArray], Tensor]
+) -> Shares:
+    """Each row's weighted loss against its targets, over the update's sum of weights."""
 
     def shares(piece: IntArray, weight_sum: float) -> Tensor:
         logits_RL = logits(piece)
@@ -93,7 +101,7 @@ def steps(
         )
         return losses_R * (torch.from_numpy(rows.weights_R[piece]) / weight_sum).to(losses_R)
 
-    return updates(model, rows, recipe, shares=shares, judge=judge, state=state)
+    return shares
 
 
 def updates(

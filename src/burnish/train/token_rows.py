@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from burnish.encode.pack import micro_batches, pack_tokens
+from burnish.errors import fail
 from burnish.models.writer import Writer, supervised_losses
 from burnish.records.encoding import FloatArray, IntArray, TokenRow
 from burnish.train.loop import Shares
 
 # Tokens of one forward pass without gradients.
 _INFERENCE_TOKENS = 4096
+# Rows an error names; beyond these a number says enough.
+_NAMED_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,28 @@ class TextRows:
     def places_of(self, rows: IntArray) -> list[str]:
         """Where these rows stand in their files."""
         return [self.places[int(row)] for row in rows]
+
+    def refuse_longer(self, most: int | None) -> None:
+        """Refuse rows that reach beyond a model's positions.
+
+        Raises: row-too-long naming them.
+        """
+        if most is None:
+            return
+        longest_R = [
+            max(len(row), 0 if row.source_T is None else len(row.source_T)) for row in self.rows
+        ]
+        over = np.flatnonzero(np.array(longest_R) > most)
+        if len(over):
+            named = ", ".join(self.places_of(over[:_NAMED_ROWS]))
+            more = len(over) - _NAMED_ROWS
+            raise fail(
+                "row-too-long",
+                f"has up to {max(longest_R)} tokens, and the model reads {most}",
+                where=f"rows {named} and {more} more" if more > 0 else f"rows {named}",
+                expected=f"at most {most} tokens",
+                fix="lower max_tokens, set truncate in the task, or choose a base that reads more",
+            )
 
 
 def text_rows(rows: Sequence[TokenRow], *, places: Sequence[str]) -> TextRows:
