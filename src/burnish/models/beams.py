@@ -29,7 +29,7 @@ class _Cancelled(StoppingCriteria):
         cancelled = self._asked.cancelled
         return cancelled is not None and all(cancelled(row) for row in self._rows)
 
-    def __call__(self, input_ids: Any, scores: Any, **given: Any) -> Any:
+    def __call__(self, input_ids: Any, scores: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return torch.full((len(input_ids),), self.all_cancelled(), device=input_ids.device)
 
 

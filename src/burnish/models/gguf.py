@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,8 @@ def _convert(path: Path, facts: GgufFacts, into: Path) -> None:
     check_proportion(described, elements=facts.elements)
     tokenizer = AutoTokenizer.from_pretrained(path.parent, **named)
     _split_as_learnt(tokenizer, facts)
-    model, told = AutoModelForCausalLM.from_pretrained(
+    auto: Any = AutoModelForCausalLM
+    model, told = auto.from_pretrained(
         path.parent,
         config=config,
         quantization_config=GgufConfig(dequantize=True),
@@ -87,7 +87,6 @@ def _convert(path: Path, facts: GgufFacts, into: Path) -> None:
     for mark in ("hf_quantizer", "is_quantized", "quantization_method"):
         model.__dict__.pop(mark, None)
     model.config.__dict__.pop("quantization_config", None)
-    model.config._name_or_path = ""
     model.save_pretrained(into, safe_serialization=True)
     tokenizer.save_pretrained(into)
 
@@ -119,12 +118,3 @@ def _tidy_tokenizer(path: Path, *, tokens: int) -> None:
     value["added_tokens"] = [token for token in added if token["id"] < tokens]
     if len(value["added_tokens"]) < len(added):
         path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-
-
-def take_gguf(path: Path, work: Path) -> Path:
-    """Move a GGUF file under a plain name of its own into `work`, away from whatever else lay beside it."""
-    home = work / "gguf"
-    home.mkdir()
-    target = home / "model.gguf"
-    shutil.move(path, target)
-    return target

@@ -77,7 +77,7 @@ def merge_quantised(model: nn.Module) -> nn.Module:
 
     plain = cast(Any, model).get_base_model()
     for name, part in [*plain.named_modules()]:
-        layer = part.get_base_layer() if isinstance(part, LoraLayer) else part
+        layer: Any = cast(Any, part).get_base_layer() if isinstance(part, LoraLayer) else part
         if type(layer).__name__ != "Linear4bit" or name.endswith(".base_layer"):
             continue
         weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state).float()

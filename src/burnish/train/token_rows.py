@@ -40,7 +40,7 @@ class TextRows:
     def refuse_longer(self, most: int | None) -> None:
         """Refuse rows that reach beyond a model's positions.
 
-        Raises: row-too-long naming them.
+        Raises: row-beyond-model naming them.
         """
         if most is None:
             return
@@ -52,7 +52,7 @@ class TextRows:
             named = ", ".join(self.places_of(over[:_NAMED_ROWS]))
             more = len(over) - _NAMED_ROWS
             raise fail(
-                "row-too-long",
+                "row-beyond-model",
                 f"has up to {max(longest_R)} tokens, and the model reads {most}",
                 where=f"rows {named} and {more} more" if more > 0 else f"rows {named}",
                 expected=f"at most {most} tokens",

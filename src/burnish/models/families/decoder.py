@@ -10,7 +10,7 @@ MODEL_TYPES = frozenset(
     {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi"}
 )
 AUTO: Any = AutoModelForCausalLM
-PEFT_TASK = "CAUSAL_LM"
+PEFT_TASK: str = "CAUSAL_LM"
 
 _GATED = r"(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 _LORA_TARGETS = {

@@ -8,7 +8,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 MODEL_TYPES = frozenset({"t5", "mt5", "bart", "pegasus"})
 AUTO: Any = AutoModelForSeq2SeqLM
-PEFT_TASK = "SEQ_2_SEQ_LM"
+PEFT_TASK: str = "SEQ_2_SEQ_LM"
 
 _T5 = r"(encoder|decoder)\.block\..*\.(q|k|v|o|wi|wi_0|wi_1|wo)"
 _BART = r"model\.(encoder|decoder)\.layers\..*(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"

