@@ -30,8 +30,13 @@ from transformers import (
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
+    MistralConfig,
     ModernBertConfig,
+    MT5Config,
+    PegasusConfig,
+    PhiConfig,
     PretrainedConfig,
+    Qwen2Config,
     Qwen3Config,
     RobertaConfig,
     T5Config,
@@ -161,11 +166,23 @@ SHAPES: dict[str, tuple[str, Callable[[], PretrainedConfig]]] = {
         ),
     ),
     "llama": ("next", lambda: LlamaConfig(**_LLAMA)),
+    "mistral": ("next", lambda: MistralConfig(**_LLAMA, sliding_window=None)),
+    "mistral, sliding window": ("next", lambda: MistralConfig(**_LLAMA, sliding_window=3)),
+    "qwen2": ("next", lambda: Qwen2Config(**{**_LLAMA, "head_dim": 4})),
     "qwen3": ("next", lambda: Qwen3Config(**_LLAMA)),
     "qwen3, sliding window": (
         "next",
         lambda: Qwen3Config(
             **_LLAMA, use_sliding_window=True, sliding_window=3, max_window_layers=1
+        ),
+    ),
+    "phi": (
+        "next",
+        lambda: PhiConfig(
+            **{key: value for key, value in _LLAMA.items() if key != "head_dim"},
+            partial_rotary_factor=0.5,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
         ),
     ),
     "gemma": ("next", lambda: GemmaConfig(**_LLAMA)),
@@ -176,6 +193,7 @@ SHAPES: dict[str, tuple[str, Callable[[], PretrainedConfig]]] = {
         "answer",
         lambda: T5Config(**_T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
     ),
+    "mt5": ("answer", lambda: MT5Config(**_T5, tie_word_embeddings=False)),
     "bart": (
         "answer",
         lambda: BartConfig(
@@ -193,6 +211,25 @@ SHAPES: dict[str, tuple[str, Callable[[], PretrainedConfig]]] = {
             bos_token_id=0,
             eos_token_id=2,
             decoder_start_token_id=2,
+        ),
+    ),
+    "pegasus": (
+        "answer",
+        lambda: PegasusConfig(
+            vocab_size=VOCABULARY,
+            d_model=WIDTH,
+            encoder_layers=LAYERS,
+            decoder_layers=LAYERS,
+            encoder_attention_heads=HEADS,
+            decoder_attention_heads=HEADS,
+            encoder_ffn_dim=2 * WIDTH,
+            decoder_ffn_dim=2 * WIDTH,
+            max_position_embeddings=POSITIONS,
+            scale_embedding=True,
+            dropout=0.0,
+            pad_token_id=0,
+            eos_token_id=1,
+            decoder_start_token_id=0,
         ),
     ),
 }

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError
-from burnish.models.hostile_config import MODEL_TYPES
+from burnish.models.hostile_config import CLASSIFIER_TYPES, MODEL_TYPES, WRITER_TYPES
 from burnish.models.hostile_files import open_regular, parse_json
 from burnish.models.hostile_weights import check_weights
 from burnish.models.safety import check_model_folder
@@ -182,8 +182,10 @@ def test_a_vocabulary_may_hold_any_word_but_the_rest_of_the_tokenizer_may_not(
 
 def test_the_architectures_are_those_of_the_families() -> None:
     from burnish.models.family import MODEL_TYPES as LEARNABLE
+    from burnish.models.writer_family import WRITER_TYPES as WRITERS
 
-    assert MODEL_TYPES == LEARNABLE
+    assert CLASSIFIER_TYPES == LEARNABLE
+    assert WRITER_TYPES == WRITERS
 
 
 def test_opening_checks_the_file_itself(tmp_path: Path) -> None:
@@ -288,6 +290,8 @@ def test_sound_json_is_read_as_it_is(value: object) -> None:
 @pytest.mark.parametrize("model_type", sorted(MODEL_TYPES))
 def test_what_transformers_writes_passes(model_type: str, tmp_path: Path) -> None:
     from burnish.models.families.tiny import make_tiny
+    from burnish.models.families.tiny_writer import make_tiny_writer
 
-    make_tiny(tmp_path, texts=["hello world", "good bye"], model_type=model_type, seed=0)
+    make = make_tiny_writer if model_type in WRITER_TYPES else make_tiny
+    make(tmp_path, texts=["hello world", "good bye"], model_type=model_type, seed=0)
     assert check_model_folder(tmp_path) == ()

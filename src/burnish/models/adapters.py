@@ -27,6 +27,26 @@ def add_lora(model: nn.Module, *, family: Family, recipe: Recipe) -> nn.Module:
     return cast(nn.Module, get_peft_model(cast(Any, model), config))
 
 
+def add_adapters(model: nn.Module, recipe: Recipe, *, task: str, targets: str) -> nn.Module:
+    """LoRA, DoRA or rsLoRA on the linear layers of a model that writes text; its head and embeddings stay.
+
+    Source: Hu et al. 2021 (LoRA); Liu et al. 2024 (DoRA: direction and size apart); Kalajdzievski 2023 (rsLoRA:
+    scale alpha / sqrt(rank)).
+    """
+    config = LoraConfig(
+        task_type=TaskType(task),
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=targets,
+        use_dora=recipe.method == "dora",
+        use_rslora=recipe.method == "rslora",
+        # GPT-2's layers keep their weights the other way round
+        fan_in_fan_out=cast(Any, model).config.model_type == "gpt2",
+    )
+    return cast(nn.Module, get_peft_model(cast(Any, model), config))
+
+
 def merge_lora(model: nn.Module) -> nn.Module:
     """The plain model with adapters added into its weights; the caller compares outputs before use."""
     return cast(Any, model).merge_and_unload()

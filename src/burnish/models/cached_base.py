@@ -97,7 +97,7 @@ def keep_base(
         raw = fill(work)
         _refuse(raw.folder)
         files = {
-            path.name: _copy(path, staging / path.name)
+            path.name: copy_regular(path, staging / path.name)
             for path in sorted(raw.folder.iterdir())
             if is_used(path.name)
         }
@@ -159,7 +159,8 @@ def _refuse(folder: Path) -> None:
         raise BurnishError(problems)
 
 
-def _copy(source: Path, target: Path) -> str:
+def copy_regular(source: Path, target: Path) -> str:
+    """Copy a regular file to a new one; the SHA-256 of what was copied."""
     digest = hashlib.sha256()
     with open_regular(source) as reader, open(target, "xb") as writer:
         while chunk := reader.read(_CHUNK_BYTES):

@@ -14,6 +14,7 @@ from torch import nn
 
 from burnish.encode.pack import micro_batches, pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
+from burnish.errors import fail
 from burnish.models.family import family_of, model_type_of
 from burnish.models.learner import Learner, forward, hush, layout_of, pick_device, pick_precision
 from burnish.records.encoding import Encoding, FloatArray
@@ -31,6 +32,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
     "added_tokens.json",
+    "chat_template.jinja",
 )
 
 
@@ -78,8 +80,18 @@ def choose_trainable(learner: Learner, recipe: Recipe) -> None:
     """Make ready for the recipe's method, in place.
 
     "lora" wraps the encoder's linear layers with adapters, "head" freezes everything but the head.
+
+    Raises: method-not-here.
     """
     family = family_of(learner.model_type)
+    if recipe.method not in ("full", "lora", "head"):
+        raise fail(
+            "method-not-here",
+            f'method "{recipe.method}" is for models that write text',
+            where="recipe",
+            expected="method full, lora or head",
+            fix='write method = "lora"',
+        )
     if recipe.method == "head":
         heads = tuple(f"{name}." for name in family.head_modules(learner.model))
         for name, parameter in learner.model.named_parameters():

@@ -7,12 +7,23 @@ import re
 from burnish.errors import BurnishError, Problem, fail, nearest
 
 # The architectures of models/families; a test keeps the two lists equal (this file loads without torch).
-MODEL_TYPES = frozenset({"bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert"})
+CLASSIFIER_TYPES = frozenset(
+    {"bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert"}
+)
+WRITER_TYPES = frozenset(
+    {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi"}
+    | {"t5", "mt5", "bart", "pegasus"}
+)
+MODEL_TYPES = CLASSIFIER_TYPES | WRITER_TYPES
+# Types that keep a vector for each position; the others' number of positions costs no weights.
+_LEARNT_POSITIONS = frozenset(
+    {"bert", "roberta", "distilbert", "electra", "deberta-v2", "gpt2", "bart", "pegasus"}
+)
 
-# Far above any published encoder, far below what exhausts a machine. The first three rows are required.
+# Far above any published model, far below what exhausts a machine. The first three rows are required.
 _SIZES = (
-    (("hidden_size", "dim"), 65_536),
-    (("num_hidden_layers", "n_layers"), 512),
+    (("hidden_size", "dim", "n_embd", "d_model"), 65_536),
+    (("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers"), 512),
     (("vocab_size",), 4_000_000),
 )
 _MOST_OF = {
@@ -21,7 +32,22 @@ _MOST_OF = {
     "hidden_dim": 262_144,
     "num_attention_heads": 1024,
     "n_heads": 1024,
-    "max_position_embeddings": 1_000_000,
+    "max_position_embeddings": 2_000_000,
+    "n_positions": 2_000_000,
+    "num_decoder_layers": 512,
+    "decoder_layers": 512,
+    "num_key_value_heads": 1024,
+    "n_head": 1024,
+    "num_heads": 1024,
+    "encoder_attention_heads": 1024,
+    "decoder_attention_heads": 1024,
+    "head_dim": 8_192,
+    "d_kv": 8_192,
+    "n_inner": 262_144,
+    "d_ff": 262_144,
+    "encoder_ffn_dim": 262_144,
+    "decoder_ffn_dim": 262_144,
+    "relative_attention_num_buckets": 65_536,
     "max_relative_positions": 1_000_000,
     "position_buckets": 65_536,
     "type_vocab_size": 1024,
@@ -104,13 +130,21 @@ def check_proportion(config: dict[str, object], *, elements: int) -> None:
         stated = [value for key in keys if type(value := config.get(key)) is int]
         return max(stated, default=default)
 
-    hidden = most("hidden_size", "dim")
-    inner = most("intermediate_size", "hidden_dim", default=4 * hidden)
-    # three square projections and two rectangles a layer: what every family here has at least
-    described = most("num_hidden_layers", "n_layers") * (3 * hidden * hidden + 2 * hidden * inner)
+    hidden = most("hidden_size", "dim", "n_embd", "d_model")
+    inner = most(
+        "intermediate_size", "hidden_dim", "n_inner", "d_ff", "encoder_ffn_dim", default=4 * hidden
+    )
+    heads = most("num_attention_heads", "num_key_value_heads", "num_heads")
+    width = heads * most("head_dim", "d_kv") or hidden
+    layers = most("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
+    layers += most("num_decoder_layers", "decoder_layers")
+    # what goes into and out of attention, one more square, and two rectangles: what every family here has at least
+    described = layers * (hidden * min(hidden, width) + 2 * hidden * width + 2 * hidden * inner)
     described += most("vocab_size") * most("embedding_size", default=hidden)
+    positions = most("max_position_embeddings", "n_positions")
+    learnt = str(config.get("model_type")) in _LEARNT_POSITIONS
     described += hidden * (
-        most("max_position_embeddings") + most("type_vocab_size") + 2 * most("position_buckets")
+        (positions if learnt else 0) + most("type_vocab_size") + 2 * most("position_buckets")
     )
     described += hidden * hidden * most("conv_kernel_size")
     if described > 2 * elements:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,17 @@ class Layout:
 
     body: str
     padded_because: str | None = None
+
+
+class Placed(Protocol):
+    """What is asked of any model in place: where it runs, at what precision, and how rows are laid out for it."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def precision(self) -> Precision: ...
+
+    layout: Layout
 
 
 @dataclass(slots=True)
@@ -77,7 +88,7 @@ def plain_model(model: nn.Module) -> nn.Module:
     return cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def compute_precision(learner: Learner) -> AbstractContextManager[object]:
+def compute_precision(learner: Placed) -> AbstractContextManager[object]:
     """The autocast context of the learner's precision."""
     if learner.precision == "bf16":
         return torch.autocast(learner.device.type, dtype=torch.bfloat16)
@@ -93,7 +104,7 @@ def layout_of(model: nn.Module, *, device: torch.device, precision: Precision) -
     return Layout(choose_body(device, _compute_dtype(precision), typical_tokens=0))
 
 
-def settle_body(learner: Learner, *, typical_tokens: int, recorded: str | None) -> None:
+def settle_body(learner: Placed, *, typical_tokens: int, recorded: str | None) -> None:
     """For a training: the body that an earlier part of the same run recorded, if it still runs here, else the
     best for rows so long."""
     if learner.layout.padded_because is not None:

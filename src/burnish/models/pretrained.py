@@ -8,6 +8,7 @@ from pathlib import Path
 
 from burnish.errors import fail, nearest
 from burnish.models.cached_base import FACTS, BaseFacts, read_facts, sha256_of_files
+from burnish.models.hostile_config import MODEL_TYPES, WRITER_TYPES
 from burnish.models.source import BaseModel, fetch_base
 from burnish.store.durable import (
     manifest_sha256,
@@ -17,7 +18,7 @@ from burnish.store.durable import (
     write_json,
 )
 
-_TINY_TYPES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert")
+_TINY_TYPES = tuple(sorted(MODEL_TYPES))
 
 
 def open_pretrained(
@@ -30,8 +31,8 @@ def open_pretrained(
 ) -> BaseModel:
     """The base model named by `spec`, on disk and past the safety gate.
 
-    `tiny:bert` (or another encoder `model_type`) is made from scratch; `texts` gives the train texts its
-    tokenizer learns from. Every other name goes to models/source.py.
+    `tiny:bert`, `tiny:gpt2`, `tiny:t5` (or another known `model_type`) is made from scratch; `texts` gives the
+    train texts its tokenizer learns from, answers included where they are texts. Every other name goes to models/source.py.
 
     Raises: base-unknown and the codes of models/source.py.
     """
@@ -54,7 +55,10 @@ def open_pretrained(
         announce(f"the cached {spec} is damaged and is made again")
         remove_folder(folder)
     if not folder.is_dir():
-        from burnish.models.families.tiny import make_tiny
+        if model_type in WRITER_TYPES:
+            from burnish.models.families.tiny_writer import make_tiny_writer as make_tiny
+        else:
+            from burnish.models.families.tiny import make_tiny
 
         announce(f"making a tiny {model_type} from scratch")
         with new_folder(folder) as staging:

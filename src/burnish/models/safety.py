@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from burnish.errors import BurnishError, Problem, fail, nearest
 from burnish.models.hostile_config import check_config, check_paths, check_proportion
-from burnish.models.hostile_files import forbidden_places, read_json
+from burnish.models.hostile_files import forbidden_places, read_bytes, read_json
 from burnish.models.hostile_tokenizer import MOST_TOKENIZER_BYTES, check_tokenizer
 from burnish.models.hostile_weights import (
     SHARD,
@@ -28,7 +28,13 @@ from burnish.models.hostile_weights import (
 _T = TypeVar("_T")
 
 _USED = frozenset(
-    {"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
+    {
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",  # data until a template is compiled, under limits of its own
+    }
 )
 # Known companions: never copied, never loaded. Their JSON is still read for forbidden keys.
 _COMPANIONS = re.compile(
@@ -53,6 +59,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _MOST_ENTRIES = 1000
 _MOST_BYTES = {"tokenizer.json": MOST_TOKENIZER_BYTES, WEIGHTS_INDEX: 16 << 20}
+_TEMPLATE, _MOST_TEMPLATE_BYTES = "chat_template.jinja", 1 << 20
 _MOST_JSON_BYTES = 8 << 20  # every other JSON; a trainer_state.json of a long run is the largest
 
 
@@ -95,6 +102,8 @@ def check_model_folder(folder: Path) -> tuple[Problem, ...]:
     }
     for name, value in values.items():
         found.extend(_code_problems(name, value))
+    if _TEMPLATE in names:
+        tried(lambda: read_bytes(folder / _TEMPLATE, most=_MOST_TEMPLATE_BYTES))
     if "config.json" not in names:
         found.append(_missing("config.json"))
     config = values.get("config.json")

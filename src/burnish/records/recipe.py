@@ -23,7 +23,7 @@ class Recipe(Record):
     model_config = ConfigDict(allow_inf_nan=False)
 
     base: str = DEFAULT_BASE
-    method: Literal["full", "lora", "head"] = "full"
+    method: Literal["full", "lora", "dora", "rslora", "qlora", "head"] = "full"
     epochs: int = Field(default=4, ge=1, le=1000)
     batch_rows: int = Field(default=32, ge=1)
     batch_tokens: int = Field(default=4096, ge=16)

@@ -7,11 +7,11 @@ from importlib.metadata import version
 
 import torch
 
-from burnish.models.learner import Learner
+from burnish.models.learner import Placed
 from burnish.records.run import Environment
 
 
-def environment(learner: Learner) -> Environment:
+def environment(learner: Placed) -> Environment:
     """What must be equal for equal bytes, read off this process."""
     because = learner.layout.padded_because
     return Environment(

@@ -1,67 +1,34 @@
-"""Train one model in a run folder: resume, save, judge, stop; the consumer of the loop."""
+"""Train one classifier in a run folder: its rows, its method, its judge; how it is followed is train/follow.py."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import resource
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from burnish.encode.tokenise import load_tokeniser
-from burnish.errors import EXIT_TERMINATED, BurnishError, Problem, fail
+from burnish.errors import BurnishError, Problem
 from burnish.models.classifier import TransformersFitted, choose_trainable, new_classifier
 from burnish.models.family import family_of
 from burnish.models.learner import settle_body
 from burnish.models.source import BaseModel
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
-from burnish.records.run import Environment, Run, RunStatus, Step, run_id
+from burnish.records.run import Run, run_id
 from burnish.records.task import Task
-from burnish.store.durable import make_folder, remove_folder, sweep, write_file, write_sealed
-from burnish.store.line_log import LineLog, log_bytes
-from burnish.train.checkpoint import (
-    Checkpoints,
-    newest_whole,
-    restore,
-    restore_best,
-    save_best,
-    save_checkpoint,
-    weights_are_finite,
-)
 from burnish.train.environment import environment
+from burnish.train.follow import Lesson, Prepared, Surroundings, pause, train_in_folder
 from burnish.train.forward import Forward, forward_of, pooled_features
-from burnish.train.held_signals import signals_held
-from burnish.train.loop import LoopState, TrainRows, not_finite, rows_of_update, steps
+from burnish.train.loop import TrainRows, label_shares, not_finite
 from burnish.train.objective import Objective
-from burnish.train.optimizer import make_optimizer
 from burnish.train.probe import probe_head
-from burnish.train.result import has_result, save_result
+from burnish.train.result import save_result
 from burnish.train.rows import LabelledTexts
-from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
 
-# steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
-_STEPS_PER_SYNC = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What training receives from the edge: the clock, the voice, whether to stop, how often to save.
-
-    `stop` returns the exit code of the signal that asked to stop, or None.
-    """
-
-    now: Callable[[], str]
-    announce: Callable[[str], None]
-    on_step: Callable[[Step], None]
-    stop: Callable[[], int | None]
-    save_every_seconds: float
+__all__ = ["Surroundings", "fit", "refuse_empty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,95 +61,58 @@ def fit(
     Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs,
         checkpoint-other-version, run-damaged, disk-full, and the codes of new_classifier and load_tokeniser.
     """
-    _refuse_empty(train, validation)
+    refuse_empty(len(train.texts), len(validation.texts))
     identity = run_id(
         task_id=task.id, dataset_id=dataset_id, recipe=recipe, base_sha256=base.sha256
     )
     folder = runs / identity
-    checkpoints = Checkpoints(folder / "checkpoints")
-    earlier = _earlier(folder, announce=around.announce)
-    if earlier and earlier.status == "done":
-        wanted = earlier.weights_sha256
-        if has_result(folder, weights_sha256=wanted, announce=around.announce):
-            remove_folder(checkpoints.folder)
-            sweep(folder)  # what a death in the middle of that left
-            return earlier
-    make_folder(folder)
-    learner = new_classifier(
-        base.folder, label_names=task.label_names, objective=objective, recipe=recipe
-    )
-    fitted = TransformersFitted(learner, load_tokeniser(base.folder, max_tokens=recipe.max_tokens))
-    encodings = fitted.encode(train.texts)
-    validation_encodings = fitted.encode(validation.texts)
-    settle_body(
-        learner,
-        typical_tokens=int(np.median([len(row) for row in encodings])),
-        recorded=earlier.environment.attention if earlier else None,
-    )
-    run = Run(
-        id=identity,
-        task_id=task.id,
-        task_name=task.name,
-        dataset_id=dataset_id,
-        recipe=recipe,
-        base_sha256=base.sha256,
-        environment=environment(learner),
-        status="running",
-        truncated_rows=sum(1 for row in encodings if row.dropped_tokens),
-        truncated_tokens=sum(row.dropped_tokens for row in encodings),
-        train_seconds=earlier.train_seconds if earlier else 0.0,
-        started_at=earlier.started_at if earlier else around.now(),
-    )
-    started = time.monotonic()
 
-    def keep(status: RunStatus, facts: Mapping[str, object]) -> Run:
-        seconds = run.train_seconds + time.monotonic() - started
-        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
-        ended = run.model_copy(update=changes)
-        write_sealed(folder / RECORD, ended)
-        return ended
-
-    write_sealed(folder / RECORD, run)
-    if earlier is not None and checkpoints.folder.is_dir():
-        _say_what_differs(earlier.environment, run.environment, announce=around.announce)
-    try:
-        with _deterministic():
-            state = _follow(
+    def prepare(earlier: Run | None) -> Prepared:
+        learner = new_classifier(
+            base.folder, label_names=task.label_names, objective=objective, recipe=recipe
+        )
+        tokeniser = load_tokeniser(base.folder, max_tokens=recipe.max_tokens)
+        fitted = TransformersFitted(learner, tokeniser)
+        encodings = fitted.encode(train.texts)
+        validation_encodings = fitted.encode(validation.texts)
+        settle_body(
+            learner,
+            typical_tokens=int(np.median([len(row) for row in encodings])),
+            recorded=earlier.environment.attention if earlier else None,
+        )
+        run = Run(
+            id=identity,
+            task_id=task.id,
+            task_name=task.name,
+            dataset_id=dataset_id,
+            recipe=recipe,
+            base_sha256=base.sha256,
+            environment=environment(learner),
+            status="running",
+            truncated_rows=sum(1 for row in encodings if row.dropped_tokens),
+            truncated_tokens=sum(row.dropped_tokens for row in encodings),
+            train_seconds=earlier.train_seconds if earlier else 0.0,
+            started_at=earlier.started_at if earlier else around.now(),
+        )
+        return Prepared(
+            run,
+            lambda resumed: _lesson(
                 fitted,
                 _Rows(train, encodings),
                 _Rows(validation, validation_encodings),
                 recipe,
                 objective=objective,
                 judge=judge,
-                checkpoints=checkpoints,
-                folder=folder,
+                resumed=resumed,
                 around=around,
-            )
-            if state.best_step is not None:
-                restore_best(checkpoints, learner.model, step=state.best_step)
-            weights_sha256 = save_result(fitted, base, folder, probe=validation_encodings)
-    except BurnishError as error:
-        status = "interrupted" if error.code == "training-interrupted" else "failed"
-        logged, _ = sound_steps(folder)
-        steps_made = logged[-1].step if logged else 0
-        keep(status, {"steps": steps_made, "message": error.problems[0].what})
-        raise
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    done = keep(
-        "done",
-        {
-            "steps": state.step,
-            "best_step": state.best_step,
-            "best_validation": state.best_validation,
-            "weights_sha256": weights_sha256,
-            "peak_memory_bytes": peak_bytes,
-        },
-    )
-    remove_folder(checkpoints.folder)
-    return done
+            ),
+            lambda: save_result(fitted, base, folder, probe=validation_encodings),
+        )
+
+    return train_in_folder(folder, recipe, prepare=prepare, around=around)
 
 
-def _follow(
+def _lesson(
     fitted: TransformersFitted,
     train: _Rows,
     validation: _Rows,
@@ -190,77 +120,41 @@ def _follow(
     *,
     objective: Objective,
     judge: Callable[[FloatArray], float],
-    checkpoints: Checkpoints,
-    folder: Path,
+    resumed: bool,
     around: Surroundings,
-) -> LoopState:
-    """From the base model or the newest whole checkpoint to the last step: log, judge, save, stop."""
+) -> Lesson:
     learner = fitted.learner
-    found = newest_whole(checkpoints, announce=around.announce)
     forward = _ready(
         fitted,
         train,
         validation,
         recipe,
         objective=objective,
-        resumed=found is not None,
+        resumed=resumed,
         around=around,
     )
-    heads = family_of(learner.model_type).head_modules(learner.model)
-    state = LoopState(make_optimizer(learner.model, recipe, head_modules=heads))
-    if found is not None:
-        restore(found, learner.model, state)
-        around.announce(f"resuming after step {state.step}")
     labelled = train.labelled
     rows = TrainRows(forward.lengths, labelled.targets_RL, labelled.weights_R, labelled.places)
 
-    def judged() -> float:
+    def judged(step: int) -> float:
         logits_RL = forward.judged()
         broken = np.flatnonzero(~np.isfinite(logits_RL).all(axis=1))
         if len(broken):
             places = [validation.labelled.places[int(row)] for row in broken]
-            raise not_finite("an answer on validation rows is", step=state.step, places=places)
+            raise not_finite("an answer on validation rows is", step=step, places=places)
         return judge(logits_RL)
 
-    if found is None and recipe.head_start == "probe":
-        # the probe is a model already, and sometimes the best one: it stands as step 0
-        state.best_step, state.best_validation = 0, judged()
-        save_best(checkpoints, learner.model, step=0)
-        around.announce(f"the head alone reaches {abs(state.best_validation):.4f} on validation")
-    path = folder / STEPS
-    kept = _kept_steps(folder, upto=state.step, announce=around.announce)
-    write_file(path, log_bytes(kept, bound_to=folder.name))
-    saved_at = time.monotonic()
-    with LineLog(path, bound_to=folder.name, sync_every=_STEPS_PER_SYNC) as log:
-        stream = steps(
-            learner.model,
-            rows,
-            recipe,
-            objective=objective,
-            logits=forward.logits,
-            judge=judged,
-            state=state,
-        )
-        for step in stream:
-            log.append(step)
-            around.on_step(step)
-            code = around.stop()
-            late = time.monotonic() - saved_at >= around.save_every_seconds
-            if late or code is not None or step.validation is not None:
-                if not weights_are_finite(learner.model):
-                    seen = rows_of_update(rows, recipe, step=step.step)
-                    raise not_finite("a weight is", step=step.step, places=rows.places_of(seen))
-                with signals_held():  # a second Ctrl-C must not cost what the first one asked for
-                    if step.best:
-                        save_best(checkpoints, learner.model, step=step.step)
-                    log.sync()
-                    save_checkpoint(checkpoints, learner.model, state)
-                saved_at = time.monotonic()
-            if code is not None:
-                raise _interrupted(
-                    code, f"after step {step.step} of {step.of}; a checkpoint was saved"
-                )
-    return state
+    def opening(reached: float) -> str:
+        return f"the head alone reaches {abs(reached):.4f} on validation"
+
+    return Lesson(
+        learner.model,
+        rows,
+        label_shares(rows, recipe, objective=objective, logits=forward.logits),
+        judged,
+        family_of(learner.model_type).head_modules(learner.model),
+        opening if recipe.head_start == "probe" else None,
+    )
 
 
 def _ready(
@@ -279,16 +173,11 @@ def _ready(
     """
     learner = fitted.learner
 
-    def pause() -> None:
-        code = around.stop()
-        if code is not None:
-            raise _interrupted(code, "between two steps; what was saved before stands")
-
     probed = recipe.head_start == "probe" and not resumed
     features_R1H: Tensor | None = None
     if probed or recipe.method == "head":
         around.announce("features of the frozen base")
-        features_R1H = pooled_features(learner, train.encodings, pause=pause)
+        features_R1H = pooled_features(learner, train.encodings, pause=lambda: pause(around))
     if probed and features_R1H is not None:
         probe_head(learner, features_R1H, train.labelled.targets_RL, objective=objective)
     choose_trainable(learner, recipe)
@@ -298,38 +187,15 @@ def _ready(
         train.encodings,
         validation.encodings,
         features_R1H=features_R1H if recipe.method == "head" else None,
-        pause=pause,
+        pause=lambda: pause(around),
     )
 
 
-def _earlier(folder: Path, *, announce: Callable[[str], None]) -> Run | None:
-    """The record an earlier attempt left; a damaged one is said, and the run goes on from its checkpoints."""
-    if not os.path.lexists(folder / RECORD):
-        return None
-    try:
-        return load_run(folder)
-    except BurnishError as error:
-        announce(f"{error.problems[0].what}: written again")
-        return None
+def refuse_empty(train_rows: int, validation_rows: int) -> None:
+    """Refuse to train without rows to learn from or to judge by.
 
-
-def _kept_steps(folder: Path, *, upto: int, announce: Callable[[str], None]) -> list[Step]:
-    """The logged steps up to the one the state stands at; damage among them is said, for the curves alone miss them."""
-    try:
-        steps, _ = sound_steps(folder)
-    except BurnishError as error:
-        announce(error.problems[0].what)
-        steps = []
-    kept = [step for step in steps if step.step <= upto]
-    reached = kept[-1].step if kept else 0
-    if reached < upto:
-        announce(
-            f"steps.jsonl is damaged after step {reached}: the curves miss {upto - reached} steps, the weights none"
-        )
-    return kept
-
-
-def _refuse_empty(train: LabelledTexts, validation: LabelledTexts) -> None:
+    Raises: split-empty.
+    """
     problems = tuple(
         Problem(
             code="split-empty",
@@ -337,40 +203,8 @@ def _refuse_empty(train: LabelledTexts, validation: LabelledTexts) -> None:
             expected="at least one row to learn from and one to judge by",
             fix="add rows, or name a file for it under [data] in task.toml",
         )
-        for split, rows in (("train", train), ("validation", validation))
-        if not rows.texts
+        for split, rows in (("train", train_rows), ("validation", validation_rows))
+        if not rows
     )
     if problems:
         raise BurnishError(problems)
-
-
-def _say_what_differs(
-    earlier: Environment, now: Environment, *, announce: Callable[[str], None]
-) -> None:
-    """Equal bytes are promised for equal surroundings only."""
-    before, after = earlier.model_dump(), now.model_dump()
-    changed = [f"{name} {before[name]} is now {after[name]}" for name in after
-               if before[name] != after[name]]  # fmt: skip
-    if changed:
-        announce(f"{', '.join(changed)}: the last bits of the weights may differ from one go")
-
-
-def _interrupted(code: int, when: str) -> BurnishError:
-    cause = "SIGTERM" if code == EXIT_TERMINATED else "Ctrl-C"
-    return fail(
-        "training-interrupted",
-        f"stopped by {cause} {when}",
-        fix="run the same command again: it continues from there",
-        exit_code=code,
-    )
-
-
-@contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    """Torch's deterministic algorithms for the duration: what byte-identical resume rests on."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,9 +24,27 @@ from burnish.train.schedule import learning_rate
 _NAMED_ROWS = 8
 
 
+class Lessons(Protocol):
+    """What the loop must know of rows, whatever they are asked.
+
+    `lengths` (R,) is each row's cost in tokens; `weights_R` (R,) what a row adds to the sum that an update's loss is
+    divided by: the row's weight, times its supervised tokens where each of them is asked.
+    """
+
+    @property
+    def lengths(self) -> IntArray: ...
+    @property
+    def weights_R(self) -> FloatArray: ...
+    def places_of(self, rows: IntArray) -> list[str]: ...
+
+
+# The parts (R,) that the rows of a piece have in the loss of their update, given the update's sum of weights.
+Shares = Callable[[IntArray, float], Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainRows:
-    """The rows to learn: their lengths, targets, weights, and places for messages.
+    """The rows a classifier learns: their lengths, targets, weights, and places for messages.
 
     Shapes: lengths (R,), targets_RL (R, L), weights_R (R,).
     """
@@ -61,6 +80,39 @@ def steps(
     judge: Callable[[], float],
     state: LoopState,
 ) -> Iterator[Step]:
+    """`updates` for a classifier: `logits` (R, L) of a piece against the rows' targets.
+
+    Raises: loss-not-finite.
+    """
+    shares = label_shares(rows, recipe, objective=objective, logits=logits)
+    return updates(model, rows, recipe, shares=shares, judge=judge, state=state)
+
+
+def label_shares(
+    rows: TrainRows, recipe: Recipe, *, objective: Objective, logits: Callable[[IntArray], Tensor]
+) -> Shares:
+    """Each row's weighted loss against its targets, over the update's sum of weights."""
+
+    def shares(piece: IntArray, weight_sum: float) -> Tensor:
+        logits_RL = logits(piece)
+        targets_RL = torch.from_numpy(rows.targets_RL[piece]).to(logits_RL)
+        losses_R = row_losses(
+            logits_RL, targets_RL, objective=objective, label_smoothing=recipe.label_smoothing
+        )
+        return losses_R * (torch.from_numpy(rows.weights_R[piece]) / weight_sum).to(losses_R)
+
+    return shares
+
+
+def updates(
+    model: nn.Module,
+    rows: Lessons,
+    recipe: Recipe,
+    *,
+    shares: Shares,
+    judge: Callable[[], float],
+    state: LoopState,
+) -> Iterator[Step]:
     """Update the model until the epochs end or patience is spent, yielding one Step per update.
 
     The loss of an update is the weighted sum of its row losses divided once by the sum of their
@@ -74,10 +126,10 @@ def steps(
     of = epoch_size * recipe.epochs
     while state.step < of and state.epochs_without_gain < recipe.patience:
         epoch, first = divmod(state.step, epoch_size)
-        updates = epoch_updates(
+        order = epoch_updates(
             rows.lengths, batch_rows=recipe.batch_rows, seed=recipe.seed, epoch=epoch
         )
-        for update in updates[first:]:
+        for update in order[first:]:
             step = state.step + 1
             rate = learning_rate(recipe, step=step, of=of)
             loss, norm = _update(
@@ -87,8 +139,7 @@ def steps(
                 update=update,
                 step=step,
                 rate=rate,
-                objective=objective,
-                logits=logits,
+                shares=shares,
                 optimizer=state.optimizer,
             )
             state.step = step
@@ -114,7 +165,7 @@ def steps(
             )
 
 
-def rows_of_update(rows: TrainRows, recipe: Recipe, *, step: int) -> IntArray:
+def rows_of_update(rows: Lessons, recipe: Recipe, *, step: int) -> IntArray:
     """The rows that update `step` (1 is the first) learns from: a pure function."""
     epoch, place = divmod(step - 1, _epoch_size(rows, recipe))
     return epoch_updates(rows.lengths, batch_rows=recipe.batch_rows, seed=recipe.seed, epoch=epoch)[
@@ -135,7 +186,7 @@ def not_finite(what: str, *, step: int, places: Sequence[str]) -> BurnishError:
     )
 
 
-def _epoch_size(rows: TrainRows, recipe: Recipe) -> int:
+def _epoch_size(rows: Lessons, recipe: Recipe) -> int:
     return math.ceil(len(rows.lengths) / recipe.batch_rows)
 
 
@@ -146,14 +197,13 @@ def _is_better(validation: float, *, than: float | None) -> bool:
 
 def _update(
     model: nn.Module,
-    rows: TrainRows,
+    rows: Lessons,
     recipe: Recipe,
     *,
     update: IntArray,
     step: int,
     rate: float,
-    objective: Objective,
-    logits: Callable[[IntArray], Tensor],
+    shares: Shares,
     optimizer: torch.optim.AdamW,
 ) -> tuple[float, float]:
     model.train()
@@ -161,20 +211,15 @@ def _update(
     # 1 when no row weighs anything: the sum above it is zero then, and so is the gradient
     weight_sum = float(rows.weights_R[update].sum()) or 1.0
 
-    def shares(piece: IntArray, number: int) -> Tensor:
+    def seeded(piece: IntArray, number: int) -> Tensor:
         """Each row's part of the update's loss, (R,)."""
         _seed(recipe.seed, step, number)
-        logits_RL = logits(piece)
-        targets_RL = torch.from_numpy(rows.targets_RL[piece]).to(logits_RL)
-        losses_R = row_losses(
-            logits_RL, targets_RL, objective=objective, label_smoothing=recipe.label_smoothing
-        )
-        return losses_R * (torch.from_numpy(rows.weights_R[piece]) / weight_sum).to(losses_R)
+        return shares(piece, weight_sum)
 
     total = 0.0
     pieces = micro_batches(update, rows.lengths, batch_tokens=recipe.batch_tokens)
     for number, piece in enumerate(pieces):
-        shares_R = shares(piece, number)
+        shares_R = seeded(piece, number)
         finite_R = torch.isfinite(shares_R)
         if not bool(finite_R.all()):
             guilty = piece[(~finite_R).cpu().numpy()]
@@ -185,7 +230,7 @@ def _update(
     parameters = list(trainable(model).values())
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm))
     if not math.isfinite(norm):
-        guilty = _rows_without_gradient(parameters, update, shares=shares)
+        guilty = _rows_without_gradient(parameters, update, shares=seeded)
         raise not_finite("the gradient is", step=step, places=rows.places_of(guilty))
     set_learning_rate(optimizer, rate)
     optimizer.step()

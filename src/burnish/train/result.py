@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from burnish.errors import fail
+from burnish.encode.pack import pack_tokens
+from burnish.errors import BurnishError, fail
 from burnish.models.classifier import TransformersFitted, copy_tokenizer
 from burnish.models.source import BaseModel
-from burnish.records.encoding import Encoding, FloatArray
+from burnish.models.writer import Writer, save_writer, supervised_losses
+from burnish.records.encoding import Batch, Encoding, FloatArray
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.manifest import listed_checksums
 from burnish.train.runs import MODEL, WEIGHTS, result_fault
+from burnish.train.token_rows import TextRows
 
 _ADAPTER = "adapter"
 # Rows whose logits a merge must not change, and by how much in fp32: rounding is a hundred times smaller.
@@ -60,6 +64,58 @@ def save_result(
     return listed_checksums(folder / MODEL)[WEIGHTS]
 
 
+def save_text_result(
+    writer: Writer, base: BaseModel, folder: Path, *, probe: TextRows, stop_ids: Sequence[int]
+) -> str:
+    """The same for a model that writes text: `model/`, and for adapters `adapter/` beside it.
+
+    Adapters are merged only if the loss of every supervised token of the probe rows stays the same. A model trained
+    in 4 bits is merged into the values its 4 bits stand for, so that nothing is rounded again.
+
+    Raises: merge-differs, disk-full, not-writable, write-failed.
+    """
+    if hasattr(writer.model, "merge_and_unload"):
+        _save_adapter(writer.model, folder / _ADAPTER)
+        _merge_writer(writer, probe, name=folder.name)
+    remove_folder(folder / MODEL)
+    with new_folder(folder / MODEL) as staging:
+        save_writer(writer, staging, stop_ids=stop_ids)
+        copy_tokenizer(base.folder, staging)
+    return listed_checksums(folder / MODEL)[WEIGHTS]
+
+
+def _merge_writer(writer: Writer, probe: TextRows, *, name: str) -> None:
+    from burnish.models.adapters import merge_lora
+    from burnish.models.quantised import is_quantised, merge_quantised
+
+    rows = np.arange(min(len(probe.rows), _PROBED_ROWS))
+    batch = pack_tokens(probe.rows, rows, places=probe.places)
+    precision, writer.precision = writer.precision, "fp32"
+    writer.model.eval()
+    before_S = _token_losses(writer, batch)
+    held = is_quantised(writer.model)
+    writer.model = merge_quantised(writer.model) if held else merge_lora(writer.model)
+    gap = float(np.abs(_token_losses(writer, batch) - before_S).max(initial=0.0))
+    writer.precision = precision
+    if not gap <= _MERGE_TOLERANCE:
+        raise _differs(f"losses of tokens differ from the adapter's by {gap:.2g}", name)
+
+
+def _token_losses(writer: Writer, batch: Batch) -> FloatArray:
+    with torch.inference_mode():
+        return supervised_losses(writer, batch).double().cpu().numpy()
+
+
+def _differs(what: str, name: str) -> BurnishError:
+    return fail(
+        "merge-differs",
+        f"the merged model's {what}",
+        where=f"run {name}",
+        expected=f"a difference of at most {_MERGE_TOLERANCE:g}",
+        fix="report this run; its adapter is kept in the run folder",
+    )
+
+
 def _save_adapter(model: Any, target: Path) -> None:
     remove_folder(target)
     with new_folder(target) as staging:
@@ -82,11 +138,5 @@ def _merged(fitted: TransformersFitted, probe: Sequence[Encoding], *, name: str)
     gap = float(np.abs(fitted.logits(probe) - before_RL).max(initial=0.0))
     learner.precision = precision
     if not gap <= _MERGE_TOLERANCE:
-        raise fail(
-            "merge-differs",
-            f"the merged model's logits differ from the adapter's by {gap:.2g}",
-            where=f"run {name}",
-            expected=f"a difference of at most {_MERGE_TOLERANCE:g}",
-            fix="report this run; its adapter is kept in the run folder",
-        )
+        raise _differs(f"logits differ from the adapter's by {gap:.2g}", name)
     return learner.model

