@@ -356,7 +356,7 @@ def test_a_row_that_teaches_nothing_or_is_too_long_is_refused_by_name() -> None:
     for messages, whose, code in (
         (say("hello", "there", train=False), tokeniser, "row-unsupervised"),
         (say("hello"), tokeniser, "row-unsupervised"),
-        (say("hello", "there"), short, "row-too-long"),
+        (say("hello", "there"), short, "conversation-too-long"),
     ):
         with pytest.raises(BurnishError) as refused:
             supervise(template, whose, messages, where="chat.jsonl:9")

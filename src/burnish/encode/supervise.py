@@ -93,7 +93,7 @@ def supervise(
 
     The tokens before each such answer are those that `prompt_ids` gives for the turns before it.
 
-    Raises: row-unsupervised, template-not-nested, answer-straddles, row-too-long, template-no-stop, and the codes of
+    Raises: row-unsupervised, template-not-nested, answer-straddles, conversation-too-long, template-no-stop, and the codes of
     rendering. The turn is named, counted from 1.
     """
     asked = [
@@ -133,7 +133,7 @@ def supervise(
     end = answers[-1].end
     if end > tokeniser.max_tokens:
         raise fail(
-            "row-too-long",
+            "conversation-too-long",
             f"has {end} tokens with its answer",
             where=where,
             expected=f"at most {tokeniser.max_tokens}",
@@ -180,7 +180,7 @@ def seq2seq_row(
 
     The answer ends with eos, which the tokenizer adds or we do. `start_id` is the model's decoder_start_token_id.
 
-    Raises: row-unsupervised, row-too-long, chat-mark-unbroken.
+    Raises: row-unsupervised, conversation-too-long, chat-mark-unbroken.
     """
     if not messages or messages[-1].role != "assistant" or messages[-1].train is False:
         raise fail(
@@ -198,7 +198,7 @@ def seq2seq_row(
     longest = max(len(source), len(answer))
     if longest > tokeniser.max_tokens:
         raise fail(
-            "row-too-long",
+            "conversation-too-long",
             f"has {len(source)} tokens to read and {len(answer)} to write",
             where=where,
             expected=f"at most {tokeniser.max_tokens} of each",

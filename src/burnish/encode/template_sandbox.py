@@ -34,6 +34,8 @@ from burnish.errors import BurnishError, fail
 
 # The longest template among published models' is about 40,000 characters.
 MOST_TEMPLATE_CHARACTERS = 200_000
+# Reading a template takes time by its words; that one has about 10,000.
+_MOST_WORDS = 40_000
 # The most characters one rendering may give, whatever was asked: a model's context never holds a tenth of it.
 MOST_RENDERED_CHARACTERS = 16_000_000
 # Whoever copies a character this often, or takes so many steps for a turn, is no template.
@@ -477,8 +479,11 @@ def compile_template(source: str) -> Template:
             expected=f"at most {MOST_TEMPLATE_CHARACTERS:,}",
             fix="check that this is the template the model's publisher meant",
         )
+    sandbox = _Sandbox()
     try:
-        return _Sandbox().from_string(source)
+        if any(place >= _MOST_WORDS for place, _ in enumerate(sandbox.lex(source))):
+            raise _Unsupported(f"it has more than {_MOST_WORDS:,} words and signs")
+        return sandbox.from_string(source)
     except _Unsupported as error:
         raise fail(
             "template-unsupported",
@@ -528,7 +533,7 @@ def run_template(template: Template, variables: Mapping[str, Any]) -> str:
     except OverflowError as error:
         raise limits(f"counts without end: {str(error)[:100]}") from None
     except (MemoryError, RecursionError):
-        raise limits("calls itself without end") from None
+        raise limits("calls itself, or fills the memory, without end") from None
     except Exception as error:
         raise _broken(f"{type(error).__name__}: {str(error)[:160]}") from None
     finally:
