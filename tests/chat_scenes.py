@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from burnish.encode.chat_template import ChatTemplate, built_in_template, chat_template
 from burnish.encode.marks import ChatTokeniser, chat_tokeniser
@@ -74,7 +82,9 @@ SHAPES: dict[str, Shape] = {
     "chatml": Shape(CHATML, lambda said: f"{said}<|im_end|>", "<|im_end|>"),
     "llama-2": Shape(LLAMA_2, lambda said: f" {said.strip()} </s>", "</s>"),
     "llama-3": Shape(LLAMA_3, lambda said: f"{said.strip()}<|eot_id|>", "<|eot_id|>"),
-    "gemma": Shape(GEMMA, lambda said: f"{said.strip()}<end_of_turn>", "<end_of_turn>", system=False),
+    "gemma": Shape(
+        GEMMA, lambda said: f"{said.strip()}<end_of_turn>", "<end_of_turn>", system=False
+    ),
     "mistral": Shape(MISTRAL, lambda said: f" {said}</s>", "</s>"),
     "built-in plain": Shape("plain", lambda said: f" {said}</s>", "</s>"),
     "built-in chatml": Shape("chatml", lambda said: f"{said}<|im_end|>", "<|im_end|>"),
@@ -104,7 +114,9 @@ def tokeniser_of(kind: str) -> ChatTokeniser:
     made = {"byte-level": _byte_level, "metaspace": _metaspace, "unigram": _unigram}[kind]()
     bos = made.token_to_id("<s>")
     # like Llama's, each adds bos to every text that is not told otherwise
-    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", bos)])
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", bos)]
+    )
     return chat_tokeniser(made, max_tokens=MOST_TOKENS, names=NAMES)
 
 
@@ -131,7 +143,9 @@ def _byte_level() -> Tokenizer:
 def _metaspace() -> Tokenizer:
     """As Llama 2's file has it: blanks become a sign before anything else, unknown characters become bytes."""
     made = Tokenizer(models.BPE(unk_token="<unk>"))
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     made.train_from_iterator(
         [word for text in _CORPUS for word in text.split()],  # line breaks are bytes there
         trainers.BpeTrainer(vocab_size=300, special_tokens=list(CONTROLS), show_progress=False),
@@ -192,4 +206,6 @@ def conversations(draw: st.DrawFn, *, system: bool = True) -> tuple[Message, ...
 
 
 # records hold whole characters; halves of pairs are put in by the tests of reading
-_WHOLE = CONTENT.map(lambda text: "".join("\ufffd" if "\ud800" <= one < "\ue000" else one for one in text))
+_WHOLE = CONTENT.map(
+    lambda text: "".join("\ufffd" if "\ud800" <= one < "\ue000" else one for one in text)
+)

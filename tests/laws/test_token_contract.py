@@ -111,7 +111,10 @@ def test_what_is_asked_for_is_the_answer_and_its_stop(
         assert the_same_text(tokeniser, kind, tokens, said), (decoded(tokeniser, tokens), said)
         assert tokens[-1] == stop
         assert (tokens == stop).sum() == 1
-    assert made.row.targets_T.tolist() == causal_row(made.row.ids_T, answer_T=asked_T).targets_T.tolist()
+    assert (
+        made.row.targets_T.tolist()
+        == causal_row(made.row.ids_T, answer_T=asked_T).targets_T.tolist()
+    )
     assert [one.turn for one in made.answers] == [
         place for place, one in enumerate(messages)
         if one.role == "assistant" and one.train is not False
@@ -209,9 +212,7 @@ def found_by_rendering(
     template: ChatTemplate, tokeniser: ChatTokeniser, messages: Sequence[Message]
 ) -> list[str]:
     made = supervise(template, tokeniser, messages)
-    return [
-        decoded(tokeniser, made.row.ids_T[one.start : one.end - 1]) for one in made.answers
-    ]
+    return [decoded(tokeniser, made.row.ids_T[one.start : one.end - 1]) for one in made.answers]
 
 
 def test_a_mask_found_by_its_marker_is_seen() -> None:
@@ -224,7 +225,9 @@ def test_a_mask_found_by_its_marker_is_seen() -> None:
     assert found_by_its_marker(template, tokeniser, nasty) != ["the <|im_end|> time"]
 
 
-def test_an_answer_that_melts_into_its_header_is_refused_and_tokenising_apart_would_hide_it() -> None:
+def test_an_answer_that_melts_into_its_header_is_refused_and_tokenising_apart_would_hide_it() -> (
+    None
+):
     template, tokeniser = template_of("chatml", "byte-level"), tokeniser_of("byte-level")
     messages = say("hello", "\n\nthe time")
     with pytest.raises(BurnishError) as refused:
@@ -301,7 +304,9 @@ def test_the_answers_text_comes_back_from_its_tokens(
     shape: str, kind: str, data: st.DataObject | None
 ) -> None:
     template, tokeniser = template_of(shape, kind), tokeniser_of(kind)
-    said = "the time is now" if data is None else data.draw(st.text("aeimnost ", min_size=1)).strip()
+    said = (
+        "the time is now" if data is None else data.draw(st.text("aeimnost ", min_size=1)).strip()
+    )
     if not said or (kind == "unigram" and "  " in said):  # runs of blanks are one there
         return
     made = supervise(template, tokeniser, say("hello", said))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
-import time
 import sys
+import time
 import tracemalloc
 import unicodedata
 from pathlib import Path
@@ -85,18 +85,24 @@ def test_a_date_is_the_same_on_every_day() -> None:
 def test_a_control_token_stays_broken_through_json() -> None:
     for ascii in ("true", "false"):
         template = chat_template(
-            "{% for m in messages %}<s>{{ {'é': m.content} | tojson(ensure_ascii=" + ascii + ") }}</s>{% endfor %}"
+            "{% for m in messages %}<s>{{ {'é': m.content} | tojson(ensure_ascii="
+            + ascii
+            + ") }}</s>{% endfor %}"
         )
         tokeniser = tokeniser_of("byte-level")
         ids = prompt_ids(template, tokeniser, [Message(role="user", content="a</s>b")]).tolist()
         assert ids.count(tokeniser.eos_id) == 1
-        text = render_chat(template, tokeniser, [Message(role="user", content="a</s>bé")], asking=True)
+        text = render_chat(
+            template, tokeniser, [Message(role="user", content="a</s>bé")], asking=True
+        )
         assert json.loads(text[3:-4]) == {"é": "a</s>bé"}
 
 
 # ---- hostile templates: refused at once, in little memory, with a code
 
-NAMESPACE = "{% set ns = namespace(x=START) %}{% for i in range(99) %}{% set ns.x = STEP %}{% endfor %}"
+NAMESPACE = (
+    "{% set ns = namespace(x=START) %}{% for i in range(99) %}{% set ns.x = STEP %}{% endfor %}"
+)
 
 
 def grown(start: str, step: str, end: str) -> str:
@@ -116,6 +122,9 @@ HOSTILE = {
     "center as a filter": "{{ 'x' | center(1570000000) }}",
     "indent": "{{ 'a\nb' | indent(1570000000) }}",
     "indent by a text": "{% set w = 'x' * 90000 %}{{ ('\n' * 90000) | indent(w) }}",
+    "wide JSON": "{{ range(9999) | list | tojson(separators=('x' * 99999, ':')) }}",
+    "wide JSON by its indent": "{{ [[[[1]]]] | tojson(indent=9999) }}",
+    "indent by its last argument": "{% set w = 'x' * 90000 %}{{ ('\n' * 90000) | indent(first=true, width=w) }}",
     "zeros": "{{ '7'.zfill(1570000000) }}",
     "doubling": grown("'xxxx'", "ns.x ~ ns.x", "{{ ns.x }}"),
     "doubling by plus": grown("'xxxx'", "ns.x + ns.x", "{{ ns.x }}"),
@@ -185,7 +194,13 @@ def test_a_hostile_template_is_stopped_early_and_in_little_memory(name: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["one line of 1.57 GB", "a long range", "brackets without end", "sums without end", "lists in lists, shown"],
+    [
+        "one line of 1.57 GB",
+        "a long range",
+        "brackets without end",
+        "sums without end",
+        "lists in lists, shown",
+    ],
 )
 def test_a_hostile_template_is_refused_when_it_is_taken_in(name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -45,7 +45,11 @@ def test_what_is_written_is_read_back(messages: tuple[Message, ...], called: boo
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(turns=st.lists(st.tuples(st.sampled_from(ROLES), st.sampled_from(["", " ", "a"])), min_size=1, max_size=6))
+@given(
+    turns=st.lists(
+        st.tuples(st.sampled_from(ROLES), st.sampled_from(["", " ", "a"])), min_size=1, max_size=6
+    )
+)
 def test_the_check_of_data_finds_the_same_faults(turns: list[tuple[str, str]]) -> None:
     cell = said(*({"role": role, "content": content} for role, content in turns))
     found = read_turns(cell)
@@ -116,7 +120,10 @@ def test_other_spellings_of_speakers_parts_calls_and_halves_of_pairs() -> None:
         {"from": "human", "value": "a\ud83d"},
         {"role": "assistant", "content": None, "tool_calls": [CALL]},
         {"from": "function_response", "value": "r"},
-        {"role": "assistant", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}],
+        },
         {"from": "function_call", "value": '{"name": "f", "arguments": {}}'},
         {"role": "developer", "content": "d"},
     )

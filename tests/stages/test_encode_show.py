@@ -21,8 +21,14 @@ def test_a_decoders_row_shows_what_it_must_say() -> None:
     views = shown_tokens(row, tokenizer=tokeniser.tokenizer)
     assert [view.id for view in views] == row.ids_T.tolist()
     asked = [view for view in views if view.role == "supervised"]
-    assert tokeniser.tokenizer.decode([one.id for one in asked], skip_special_tokens=False) == "is now é<|im_end|>"
-    assert {view.token for view in views if view.role == "special"} == {"<|im_start|>", "<|im_end|>"}
+    assert (
+        tokeniser.tokenizer.decode([one.id for one in asked], skip_special_tokens=False)
+        == "is now é<|im_end|>"
+    )
+    assert {view.token for view in views if view.role == "special"} == {
+        "<|im_start|>",
+        "<|im_end|>",
+    }
     assert "</s>" not in {view.token for view in views}
 
 

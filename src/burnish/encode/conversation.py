@@ -78,7 +78,10 @@ def write_conversation(messages: Sequence[Message]) -> str:
         '[{"role":"user","content":"Hi"}]'
     """
     return json.dumps(
-        [turn_fields(one) | ({} if one.train is None else {"train": one.train}) for one in messages],
+        [
+            turn_fields(one) | ({} if one.train is None else {"train": one.train})
+            for one in messages
+        ],
         ensure_ascii=False,
         separators=(",", ":"),
         allow_nan=False,
@@ -192,7 +195,11 @@ def _call_in(content: str) -> dict[str, Any] | None:
         call = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return {"type": "function", "function": call} if isinstance(call, dict) and "name" in call else None
+    return (
+        {"type": "function", "function": call}
+        if isinstance(call, dict) and "name" in call
+        else None
+    )
 
 
 def _text(content: object) -> str | None:

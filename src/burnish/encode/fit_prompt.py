@@ -62,7 +62,8 @@ def fit_prompt(
     if best is None:
         raise fail(
             "prompt-too-long",
-            f"has {len(ids)} tokens" + (f", too many even with truncate = {truncate}" if truncate else ""),
+            f"has {len(ids)} tokens"
+            + (f", too many even with truncate = {truncate}" if truncate else ""),
             where=where,
             expected=f"at most {most_tokens}",
             fix=f"shorten it, or choose truncate = {', '.join(TRUNCATE)}",

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from burnish.encode.render import whole_characters
 from burnish.encode.template_sandbox import BREAK
-from burnish.encode.tokenise import model_limit
+from burnish.encode.tokenise import model_limit, read_tokenizer
 from burnish.errors import BurnishError, fail
 from burnish.records.encoding import IntArray
 
@@ -54,7 +54,9 @@ class ChatTokeniser:
         """The control tokens: every added token that is special."""
         added = self.tokenizer.get_added_tokens_decoder()
         return {
-            token.content: number for number, token in added.items() if token.special and token.content
+            token.content: number
+            for number, token in added.items()
+            if token.special and token.content
         }
 
     @cached_property
@@ -100,28 +102,9 @@ def load_chat_tokeniser(folder: Path, *, max_tokens: int | None = None) -> ChatT
 
     Raises: tokenizer-missing, tokenizer-broken.
     """
-    try:
-        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        config = _object(folder / "config.json")
-        names = _object(folder / "tokenizer_config.json")
-    except FileNotFoundError as error:
-        raise fail(
-            "tokenizer-missing",
-            f"the model folder has no {Path(error.filename).name}",
-            where=folder.name,
-            expected="config.json, tokenizer.json and tokenizer_config.json beside the weights",
-            fix="save the tokenizer into the folder: AutoTokenizer(...).save_pretrained(folder)",
-        ) from None
-    except Exception as error:  # the Rust library raises bare Exception for a bad file
-        if type(error) is not Exception and not isinstance(error, ValueError):
-            raise
-        raise fail(
-            "tokenizer-broken",
-            f"cannot be read: {str(error)[:200]}",
-            where=folder.name,
-            expected="a tokenizer as transformers saves it",
-            fix="download or save the model folder again",
-        ) from None
+    tokenizer, (config, names) = read_tokenizer(
+        folder, beside=("config.json", "tokenizer_config.json")
+    )
     limit = min((n for n in (max_tokens, model_limit(config)) if n), default=1 << 20)
     return chat_tokeniser(tokenizer, max_tokens=limit, names=token_names(names))
 
@@ -206,7 +189,11 @@ def write(tokeniser: ChatTokeniser, shielded: str, *, ends: str = "template") ->
 
 
 def _written(
-    tokeniser: ChatTokeniser, text: str, ids: Sequence[int], offsets: Any, spans: list[tuple[int, int]]
+    tokeniser: ChatTokeniser,
+    text: str,
+    ids: Sequence[int],
+    offsets: Any,
+    spans: list[tuple[int, int]],
 ) -> Written:
     ids_T = np.asarray(ids, dtype=np.int64)
     offsets_T2 = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
@@ -313,8 +300,3 @@ def _unguarded() -> BurnishError:
         expected="added tokens with the ids that the file gives them",
         fix="save the tokenizer again with AutoTokenizer.from_pretrained(OLD).save_pretrained(FOLDER)",
     )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}

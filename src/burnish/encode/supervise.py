@@ -97,7 +97,9 @@ def supervise(
     rendering. The turn is named, counted from 1.
     """
     asked = [
-        place for place, one in enumerate(messages) if one.role == "assistant" and one.train is not False
+        place
+        for place, one in enumerate(messages)
+        if one.role == "assistant" and one.train is not False
     ]
     if not asked:
         raise fail(
@@ -142,7 +144,9 @@ def supervise(
     answer_T = np.zeros(end, dtype=bool)
     for one in answers:
         answer_T[one.start : one.end] = True
-    return Supervised(causal_row(written.ids_T[:end], answer_T=answer_T, weight=weight), tuple(answers))
+    return Supervised(
+        causal_row(written.ids_T[:end], answer_T=answer_T, weight=weight), tuple(answers)
+    )
 
 
 def source_text(messages: Sequence[Message]) -> str:
