@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from burnish.encode.render import whole_characters
 from burnish.encode.template_sandbox import BREAK
-from burnish.encode.tokenise import model_limit
+from burnish.encode.tokenise import model_limit, read_tokenizer
 from burnish.errors import BurnishError, fail
 from burnish.records.encoding import IntArray
+from burnish.tasks.conversation import whole_characters
 
 # Unicode keeps these for private use inside a process; in a text that comes from outside they are faults.
 _OPEN, _CLOSE = "\ufdd1", "\ufdd2"
@@ -102,28 +102,9 @@ def load_chat_tokeniser(folder: Path, *, max_tokens: int | None = None) -> ChatT
 
     Raises: tokenizer-missing, tokenizer-broken.
     """
-    try:
-        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        config = _object(folder / "config.json")
-        names = _object(folder / "tokenizer_config.json")
-    except FileNotFoundError as error:
-        raise fail(
-            "tokenizer-missing",
-            f"the model folder has no {Path(error.filename).name}",
-            where=folder.name,
-            expected="config.json, tokenizer.json and tokenizer_config.json beside the weights",
-            fix="save the tokenizer into the folder: AutoTokenizer(...).save_pretrained(folder)",
-        ) from None
-    except Exception as error:  # the Rust library raises bare Exception for a bad file
-        if type(error) is not Exception and not isinstance(error, ValueError):
-            raise
-        raise fail(
-            "tokenizer-broken",
-            f"cannot be read: {str(error)[:200]}",
-            where=folder.name,
-            expected="a tokenizer as transformers saves it",
-            fix="download or save the model folder again",
-        ) from None
+    tokenizer, (config, names) = read_tokenizer(
+        folder, beside=("config.json", "tokenizer_config.json")
+    )
     limit = min((n for n in (max_tokens, model_limit(config)) if n), default=1 << 20)
     return chat_tokeniser(tokenizer, max_tokens=limit, names=token_names(names))
 
@@ -319,8 +300,3 @@ def _unguarded() -> BurnishError:
         expected="added tokens with the ids that the file gives them",
         fix="save the tokenizer again with AutoTokenizer.from_pretrained(OLD).save_pretrained(FOLDER)",
     )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}

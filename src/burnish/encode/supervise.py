@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from burnish.encode.chat_template import ChatTemplate, render_chat, render_shielded
+from burnish.encode.chat_template import ChatTemplate, render_shielded
 from burnish.encode.marks import ChatTokeniser, Written, shield, write
 from burnish.encode.pack import answer_row, causal_row
 from burnish.errors import BurnishError, fail
@@ -93,7 +93,7 @@ def supervise(
 
     The tokens before each such answer are those that `prompt_ids` gives for the turns before it.
 
-    Raises: row-unsupervised, template-not-nested, answer-straddles, row-too-long, template-no-stop, and the codes of
+    Raises: row-unsupervised, template-not-nested, answer-straddles, conversation-too-long, template-no-stop, and the codes of
     rendering. The turn is named, counted from 1.
     """
     asked = [
@@ -114,24 +114,28 @@ def supervise(
     stop = _stop_id(template, tokeniser)
     known = messages[: asked[-1] + 1]
     whole = render_shielded(template, tokeniser, known, asking=False)
-    written = write(tokeniser, whole)
+    prompt, before = _prompt(template, tokeniser, messages[: asked[-1]])
+    _check_nests(whole, prompt, turn=asked[-1], where=_place(where, asked[-1]), turns=turns)
+    written = _continued(before, write(tokeniser, whole), where=_place(where, asked[-1]))
     answers: list[AnswerSpan] = []
-    for turn in asked:
+    for turn in asked[:-1]:
         at = _place(where, turn)
-        prompt, before = _prompt(template, tokeniser, messages[:turn])
-        _check_nests(whole, prompt, turn=turn, where=at, turns=turns)
-        through = whole
-        if turn != asked[-1]:
-            through = render_shielded(template, tokeniser, messages[: turn + 1], asking=False)
-            _check_nests(whole, through, turn=turn, where=at, turns=turns)
-        start = len(before.ids_T)
-        if not np.array_equal(written.ids_T[:start], before.ids_T):
-            raise _straddles(tokeniser, written, before, where=at)
+        prompt, sent = _prompt(template, tokeniser, messages[:turn])
+        through = render_shielded(template, tokeniser, messages[: turn + 1], asking=False)
+        for part in (prompt, through):
+            _check_nests(whole, part, turn=turn, where=at, turns=turns)
+        start = len(sent.ids_T)
+        if not np.array_equal(written.ids_T[:start], sent.ids_T):
+            raise _straddles(written, sent, where=at, turns=turns)
         answers.append(AnswerSpan(turn, start, _end(written, start, stop, where=at)))
+    start = len(before.ids_T)
+    answers.append(
+        AnswerSpan(asked[-1], start, _end(written, start, stop, where=_place(where, asked[-1])))
+    )
     end = answers[-1].end
     if end > tokeniser.max_tokens:
         raise fail(
-            "row-too-long",
+            "conversation-too-long",
             f"has {end} tokens with its answer",
             where=where,
             expected=f"at most {tokeniser.max_tokens}",
@@ -180,7 +184,7 @@ def seq2seq_row(
 
     The answer ends with eos, which the tokenizer adds or we do. `start_id` is the model's decoder_start_token_id.
 
-    Raises: row-unsupervised, row-too-long, chat-mark-unbroken.
+    Raises: row-unsupervised, conversation-too-long, chat-mark-unbroken.
     """
     if not messages or messages[-1].role != "assistant" or messages[-1].train is False:
         raise fail(
@@ -198,7 +202,7 @@ def seq2seq_row(
     longest = max(len(source), len(answer))
     if longest > tokeniser.max_tokens:
         raise fail(
-            "row-too-long",
+            "conversation-too-long",
             f"has {len(source)} tokens to read and {len(answer)} to write",
             where=where,
             expected=f"at most {tokeniser.max_tokens} of each",
@@ -235,13 +239,11 @@ def _stop_id(template: ChatTemplate, tokeniser: ChatTokeniser) -> int:
 def _around(template: ChatTemplate, tokeniser: ChatTokeniser) -> tuple[str, str]:
     """What the template writes between the opened turn and an answer, and between the answer and its stop token."""
     said = "two"
-    whole, opened = (
-        render_chat(template, tokeniser, messages, asking=len(messages) == 1)
-        for messages in (_probe(said), _probe(said)[:1])
-    )
-    before, _, behind = whole[len(opened) :].partition(said)
-    mark = tokeniser.spelling.search(behind)
-    return before, behind[: mark.start()] if mark else behind
+    made = supervise(template, tokeniser, _probe(said))
+    # read from tokens: some tokenizers put a blank of their own behind a control token
+    tokens = made.row.ids_T[made.answers[0].start : made.answers[0].end - 1].tolist()
+    before, _, behind = tokeniser.tokenizer.decode(tokens).partition(said)
+    return before, behind
 
 
 def _probe(answer: str) -> list[Message]:
@@ -280,20 +282,40 @@ def _excerpt(text: str, at: int) -> str:
     return json.dumps(text[max(0, at - _SHOWN // 2) : at + _SHOWN // 2])
 
 
-def _straddles(
-    tokeniser: ChatTokeniser, written: Written, before: Written, *, where: str
-) -> BurnishError:
+def _continued(before: Written, whole: Written, *, where: str) -> Written:
+    """The whole, beginning with the very tokens of the prompt.
+
+    The whole text tokenised as one nearly always begins so. Where it does not, because a tokenizer looks ahead (two
+    line breaks at the end of a prompt are one token for GPT-2, and two once a word follows), a server still sends the
+    prompt's own tokens, and the model's continue from there: so must the row, if the answer starts with a token of
+    its own in the whole.
+    """
+    start, border = len(before.ids_T), len(before.text)
+    if np.array_equal(whole.ids_T[:start], before.ids_T):
+        return whole
+    starts_T, ends_T = whole.offsets_T2[:, 0], whole.offsets_T2[:, 1]
+    if ((starts_T < border) & (ends_T > border)).any():
+        raise _straddles(whole, before, where=where, turns="last")
+    first = int(np.searchsorted(starts_T, border))
+    return Written(
+        whole.text,
+        np.concatenate([before.ids_T, whole.ids_T[first:]]),
+        np.concatenate([before.offsets_T2, whole.offsets_T2[first:]]),
+        np.concatenate([before.marks_T, whole.marks_T[first:]]),
+    )
+
+
+def _straddles(whole: Written, before: Written, *, where: str, turns: Turns) -> BurnishError:
     border = len(before.text)
-    same = min(len(written.ids_T), len(before.ids_T))
-    first = int(np.argmax(written.ids_T[:same] != before.ids_T[:same])) if same else 0
-    start, end = written.offsets_T2[first].tolist()
+    around = json.dumps(whole.text[max(0, border - 8) : border + 8])
     return fail(
         "answer-straddles",
-        f"the answer's beginning joins the text before it in one token: {json.dumps(written.text[start:end])} "
-        f"around character {border}, so training would not see the tokens that a server sends",
+        f"the answer's beginning and the text before it melt into one token at {around}, "
+        "so training would not see the tokens that a server sends",
         where=where,
         expected="an answer that starts with a token of its own",
-        fix="take blanks and line breaks away from the start of the answer, or choose another template",
+        fix=("" if turns == "last" else 'train on the last answer only (turns = "last"), ')
+        + "take blanks and line breaks away from the start of the answer, or choose another template",
     )
 
 

@@ -45,23 +45,22 @@ def model_limit(config: dict[str, object]) -> int | None:
     return limit
 
 
-def load_tokeniser(folder: Path, *, max_tokens: int) -> Tokeniser:
-    """The tokenizer of a model folder, its own truncation and padding settings put aside.
+def read_tokenizer(
+    folder: Path, *, beside: Sequence[str]
+) -> tuple[Tokenizer, tuple[dict[str, object], ...]]:
+    """The tokenizer of a model folder as it was saved, and the JSON files beside it that are asked for.
 
-    The effective length is the smaller of `max_tokens` and the model's limit.
-
-    Raises: tokenizer-missing, tokenizer-broken, tokenizer-unmarked, max-tokens-small.
+    Raises: tokenizer-missing, tokenizer-broken.
     """
-    path = folder / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        found = [json.loads((folder / name).read_text(encoding="utf-8")) for name in beside]
     except FileNotFoundError as error:
         raise fail(
             "tokenizer-missing",
             f"the model folder has no {Path(error.filename).name}",
             where=folder.name,
-            expected="config.json and tokenizer.json beside the weights",
+            expected=f"tokenizer.json and {' and '.join(beside)} beside the weights",
             fix="save the fast tokenizer into the folder: AutoTokenizer(...).save_pretrained(folder)",
         ) from None
     except Exception as error:  # the Rust library raises bare Exception for a bad file
@@ -70,10 +69,21 @@ def load_tokeniser(folder: Path, *, max_tokens: int) -> Tokeniser:
         raise fail(
             "tokenizer-broken",
             f"cannot be read: {str(error)[:200]}",
-            where=path.name,
+            where="tokenizer.json",
             expected="a tokenizer.json written by the tokenizers library",
             fix="download or save the model folder again",
         ) from None
+    return tokenizer, tuple(one if isinstance(one, dict) else {} for one in found)
+
+
+def load_tokeniser(folder: Path, *, max_tokens: int) -> Tokeniser:
+    """The tokenizer of a model folder, its own truncation and padding settings put aside.
+
+    The effective length is the smaller of `max_tokens` and the model's limit.
+
+    Raises: tokenizer-missing, tokenizer-broken, tokenizer-unmarked, max-tokens-small.
+    """
+    tokenizer, (config,) = read_tokenizer(folder, beside=("config.json",))
     limit = model_limit(config)
     effective = min(max_tokens, limit) if limit else max_tokens
     tokenizer.no_padding()
@@ -84,7 +94,7 @@ def load_tokeniser(folder: Path, *, max_tokens: int) -> Tokeniser:
         raise fail(
             "tokenizer-unmarked",
             "adds no token of its own to a row",
-            where=path.name,
+            where="tokenizer.json",
             expected="a post_processor that puts the model's first token (as [CLS]) before the text",
             fix="save the tokenizer that belongs to the model into the folder",
         )
