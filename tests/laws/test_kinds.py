@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import get_args
 
@@ -15,12 +16,15 @@ from burnish.decide.baseline import BASELINES
 from burnish.errors import Problem
 from burnish.evaluate.metric import metric_names
 from burnish.records.example import Example, Source
-from burnish.records.label import Label, ManyOf, OneOf, label_names
-from burnish.records.task import KindName, LabelSpec, Task
-from burnish.tasks.kind import KINDS, kind_of
+from burnish.records.label import Label, ManyOf, OneOf, Span, Spans, Texts, label_names
+from burnish.records.task import CLOSED_KINDS, KindName, LabelSpec, Task
+from burnish.tasks.conversation import write_conversation
+from burnish.tasks.kind import KINDS, any_kind_of, kind_of, writing_kind_of
+from burnish.tasks.kinds.chat import parted
 from burnish.tasks.sense import RIVALS, sense_problems
 
-kinds = pytest.mark.parametrize("name", KINDS)
+kinds = pytest.mark.parametrize("name", CLOSED_KINDS)
+writing = pytest.mark.parametrize("name", ["qa", "summarization", "chat"])
 
 # names people really give, and the ones that break things
 words = st.text(min_size=1, max_size=8) | st.sampled_from(["spam", 'a "b"', "a\nb", "ß", "🙂", "0"])
@@ -255,3 +259,109 @@ def test_several_labels_are_read_in_the_tasks_order_and_an_empty_cell_is_none() 
     sure = kind.decode(task, np.array([0.9, 0.2]))
     assert sure.label == ManyOf(names=("bug",))
     assert sure.confidence == pytest.approx(0.72)
+
+
+def open_task(name: str, **fields: object) -> Task:
+    """A task of a kind without labels."""
+    plain = {"inputs": ("question", "context"), "label": "answer"}
+    task = Task.model_validate(
+        {"name": "t", "kind": name, "primary_metric": KINDS[name].default_metric, **plain, **fields}
+    )
+    assert not list(sense_problems(task.model_dump(mode="json", exclude_none=True)))
+    return task
+
+
+@writing
+@given(texts=st.lists(st.text(max_size=20), max_size=4), alone=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_texts_come_back_from_their_cell_or_there_are_none(
+    name: str, texts: list[str], alone: bool
+) -> None:
+    task = open_task(name)
+    cell = (texts[0] if texts else "") if alone else json.dumps(texts)
+    read = any_kind_of(task).parse(task, cell)
+    wanted = tuple(dict.fromkeys(text for text in texts[: 1 if alone else 4] if text.strip()))
+    if isinstance(read, Problem):
+        assert read.code == "label-empty"
+        assert not wanted
+    elif not (alone and cell.startswith(("[", "{"))):
+        assert read == Texts(texts=wanted)
+        assert any_kind_of(task).check(task, example(read)) == ()
+
+
+@writing
+@given(question=st.text(max_size=30), context=st.text(max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_a_prompt_holds_every_input_and_the_instruction(
+    name: str, question: str, context: str
+) -> None:
+    task = open_task(name, instruction="Be brief.")
+    (turn,) = writing_kind_of(task).prompt(task, {"question": question, "context": context})
+    assert turn.role == "user"
+    assert turn.content.startswith("Be brief.")
+    assert question in turn.content
+    assert context in turn.content
+
+
+@given(
+    said=st.lists(st.sampled_from(["system", "user", "assistant"]), max_size=6),
+    texts=st.lists(st.text(max_size=8), min_size=6, max_size=6),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_conversation_is_parted_before_its_last_answer(said: list[str], texts: list[str]) -> None:
+    task = open_task("chat", inputs=("messages",), label="messages")
+    turns = [{"role": role, "content": text} for role, text in zip(said, texts, strict=False)]
+    found = parted(task, json.dumps(turns))
+    answers = [
+        place
+        for place, turn in enumerate(turns)
+        if place and turn["role"] == "assistant" and turn["content"].strip()
+    ]
+    if not answers:
+        assert isinstance(found, Problem)
+        return
+    assert not isinstance(found, Problem)
+    before, answer = found
+    assert answer == turns[answers[-1]]["content"]
+    prompt = writing_kind_of(task).prompt(task, {"messages": before})
+    assert write_conversation(prompt) == before
+    assert [one.content for one in prompt] == [turn["content"] for turn in turns[: answers[-1]]]
+
+
+@given(
+    context=st.text(min_size=1, max_size=30),
+    start=st.integers(0, 30),
+    length=st.integers(1, 10),
+    off=st.integers(-3, 3),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_piece_that_is_not_where_it_says_is_told_with_its_place(
+    context: str, start: int, length: int, off: int
+) -> None:
+    task = open_task("extractive-qa")
+    kind = any_kind_of(task)
+    text = context[start : start + length]
+    cell = json.dumps({"text": [text], "answer_start": [start + off]})
+    read = kind.parse(task, cell)
+    if isinstance(read, Problem):
+        assert start + off < 0
+        assert text
+        return
+    if not text:
+        assert read == Spans(spans=())
+        return
+    assert read == Spans(spans=(Span(text=text, start=start + off),))
+    row = example(read).model_copy(update={"inputs": {"question": "?", "context": context}})
+    problems = kind.check(task, row)
+    assert bool(problems) is not context.startswith(text, start + off)
+    assert all(problem.code == "answer-offset" for problem in problems)
+
+
+def test_a_key_that_does_nothing_for_its_kind_is_refused() -> None:
+    raw = open_task("qa").model_dump(mode="json", exclude_none=True)
+    for key, value in (("labels", [{"name": "a"}]), ("abstain_below", 0.5)):
+        (found,) = sense_problems({**raw, key: value})
+        assert key in found[1].what
+    raw = open_task("extractive-qa").model_dump(mode="json", exclude_none=True)
+    (found,) = sense_problems({**raw, "normalise": {"html": True}})
+    assert "offsets" in found[1].what
