@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import resource
 import sys
 
 import torch
@@ -12,13 +13,16 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _MMAP_BYTES = 1 << 30
 _TRIM_BYTES = 512 << 20
+# Under a limit of this process's own: blocks from this size on are mapped alone and go back when they are freed.
+_LIMITED_BYTES = 128 << 10
 
 
 def keep_freed_memory() -> bool:
     """Ask the C library to keep freed blocks below 1 GiB; True when it agreed (glibc only), else nothing changed.
 
     Gradients of a large embedding table come and go with every update; by default each is mapped afresh
-    and its pages zeroed by the kernel. Results are the same bytes.
+    and its pages zeroed by the kernel. Results are the same bytes. Under `ulimit -v` or `-d` the opposite is asked
+    for: what is kept would count against the limit, and after a shortage smaller passes would find no more room.
 
     Source: our experiment of 2026-11-22 (LOG.md, allocator): 1.22 times the training tokens a second.
     """
@@ -27,7 +31,16 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
+    if _limited():
+        mallopt(_M_MMAP_THRESHOLD, _LIMITED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _LIMITED_BYTES)
+        return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES) & mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
+
+
+def _limited() -> bool:
+    limits = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    return any(resource.getrlimit(one)[0] != resource.RLIM_INFINITY for one in limits)
 
 
 def give_back_memory() -> None:

@@ -15,11 +15,13 @@ from burnish.errors import BurnishError, fail
 if TYPE_CHECKING:
     from burnish.records.encoding import IntArray
 
-# What allocators say. Torch raises RuntimeError for all of them, the loader ImportError.
+# What allocators say. Torch raises RuntimeError for all of them, the loader ImportError. oneDNN says "could not create
+# a primitive" when there is no room for its machine code (seen in tests/soak/memory_ladder.py); where it lacks a
+# kernel it speaks of a primitive descriptor instead.
 _SAID = re.compile(
     r"can't allocate memory|cannot allocate memory(?! in static TLS)|not enough memory|out of memory"
     r"|unable to allocate|bad_alloc|ALLOC_FAILED|can't start new thread|failed to map segment"
-    r"|resource temporarily unavailable",
+    r"|resource temporarily unavailable|could not (create|execute) a primitive$|could not create a memory object",
     re.IGNORECASE,
 )
 _ASKED = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGT]i?B)?", re.IGNORECASE)
