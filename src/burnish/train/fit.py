@@ -143,22 +143,22 @@ def fit(
     )
     started = time.monotonic()
 
-    def keep(status: RunStatus, facts: Mapping[str, object]) -> Run:
-        seconds = run.train_seconds + time.monotonic() - started
-        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
-        ended = run.model_copy(update=changes)
-        write_sealed(folder / RECORD, ended)
-        return ended
-
     def note(split: Split) -> None:
         nonlocal run
         run = run.model_copy(update={"splits": splits.made})
-        write_sealed(
-            folder / RECORD, run
-        )  # before anything goes on with it: whoever resumes replays it
+        # before anything goes on with it: whoever resumes replays it
+        write_sealed(folder / RECORD, run)
         around.announce(told(split))
 
     splits = Splits(run.splits, note)
+
+    def keep(status: RunStatus, facts: Mapping[str, object]) -> Run:
+        seconds = run.train_seconds + time.monotonic() - started
+        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now()}
+        ended = run.model_copy(update={**changes, "splits": splits.made, **facts})
+        write_sealed(folder / RECORD, ended)
+        return ended
+
     write_sealed(folder / RECORD, run)
     if earlier is not None and checkpoints.folder.is_dir():
         _say_what_differs(earlier.environment, run.environment, announce=around.announce)
