@@ -39,8 +39,8 @@ from burnish.cli.main import main as burnish
 RECIPE = """
 base = "tiny:bert"
 epochs = 2
-batch_rows = 32
-batch_tokens = 16384
+batch_rows = 96
+batch_tokens = 65536
 max_tokens = 256
 learning_rate = 1e-3
 head_start = "random"
@@ -51,7 +51,7 @@ COMMAND = ("train", "--save-every", "0")
 LIMITS = {"as": resource.RLIMIT_AS, "data": resource.RLIMIT_DATA}
 SECONDS = 120
 # The first rung is this much more than what is held, the last this much.
-LEAST, MOST = 1 << 20, 768 << 20
+LEAST, MOST = 4 << 20, 512 << 20
 
 
 def held(kind: str) -> int:
@@ -170,7 +170,7 @@ def main() -> int:
         os.environ["BURNISH_CACHE"] = str(root / "cache")
         reference = root / "reference"
         reference.mkdir()
-        write_project(reference, rows=90, words=200)
+        write_project(reference, rows=200, words=200)
         (reference / "recipe.toml").write_text(RECIPE)
         (reference / SAID).touch()
         finish(reference, ["init", "tickets.csv"])

@@ -11,6 +11,7 @@ import torch
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _MMAP_BYTES = 1 << 30
 _TRIM_BYTES = 512 << 20
 # Under a limit of this process's own: blocks from this size on are mapped alone and go back when they are freed.
@@ -34,6 +35,9 @@ def keep_freed_memory() -> bool:
     if _limited():
         mallopt(_M_MMAP_THRESHOLD, _LIMITED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _LIMITED_BYTES)
+        mallopt(
+            _M_ARENA_MAX, 1
+        )  # each further one reserves 64 MiB, and a failed allocation asks for one
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES) & mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
 
