@@ -28,6 +28,19 @@ class Step(Record):
     best: bool = False
 
 
+class Split(Record):
+    """Memory did not suffice: from `step` on, passes of this kind take at most `tokens`, not the `before` that failed.
+
+    Units: tokens are rows times the longest row, as in batch_tokens. `during` "features" is the base's one pass
+    over all rows, at step 0.
+    """
+
+    step: int
+    during: Literal["update", "features", "judging"]
+    before: int
+    tokens: int
+
+
 class Environment(Record):
     """What must be equal for equal bytes.
 
@@ -48,7 +61,10 @@ class Environment(Record):
 
 
 class Run(Record):
-    """One training. `id` names task, dataset, recipe and base, so the same command finds the same run."""
+    """One training. `id` names task, dataset, recipe and base, so the same command finds the same run.
+
+    `splits` are replayed by whoever continues the run: dropout hangs on the pieces.
+    """
 
     id: str
     task_id: str
@@ -58,6 +74,7 @@ class Run(Record):
     base_sha256: str
     parent_id: str | None = None
     environment: Environment
+    splits: tuple[Split, ...] = ()
     status: RunStatus
     steps: int = 0
     best_step: int | None = None

@@ -19,10 +19,11 @@ from burnish.errors import EXIT_TERMINATED, BurnishError, Problem, fail
 from burnish.models.classifier import TransformersFitted, choose_trainable, new_classifier
 from burnish.models.family import family_of
 from burnish.models.learner import settle_body
+from burnish.models.shortage import shortage_told
 from burnish.models.source import BaseModel
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.recipe import Recipe
-from burnish.records.run import Environment, Run, RunStatus, Step, run_id
+from burnish.records.run import Environment, Run, RunStatus, Split, Step, run_id
 from burnish.records.task import Task
 from burnish.store.durable import make_folder, remove_folder, sweep, write_file, write_sealed
 from burnish.store.line_log import LineLog, log_bytes
@@ -36,7 +37,7 @@ from burnish.train.checkpoint import (
     weights_are_finite,
 )
 from burnish.train.environment import environment
-from burnish.train.forward import Forward, forward_of, pooled_features
+from burnish.train.forward import Forward, Placed, forward_of, pooled_features
 from burnish.train.held_signals import signals_held
 from burnish.train.loop import LoopState, TrainRows, not_finite, rows_of_update, steps
 from burnish.train.objective import Objective
@@ -45,6 +46,7 @@ from burnish.train.probe import probe_head
 from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
+from burnish.train.splits import Splits, told
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50
@@ -71,6 +73,11 @@ class _Rows:
     labelled: LabelledTexts
     encodings: list[Encoding]
 
+    @property
+    def placed(self) -> Placed:
+        """The rows without their labels."""
+        return Placed(self.encodings, self.labelled.places)
+
 
 def fit(
     task: Task,
@@ -92,7 +99,7 @@ def fit(
     kill the weights end byte-identical on the same machine kind with the same number of threads.
 
     Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs,
-        checkpoint-other-version, run-damaged, disk-full, and the codes of new_classifier and load_tokeniser.
+        checkpoint-other-version, run-damaged, disk-full, memory-full, and the codes of new_classifier and load_tokeniser.
     """
     _refuse_empty(train, validation)
     identity = run_id(
@@ -127,6 +134,7 @@ def fit(
         recipe=recipe,
         base_sha256=base.sha256,
         environment=environment(learner),
+        splits=earlier.splits if earlier else (),
         status="running",
         truncated_rows=sum(1 for row in encodings if row.dropped_tokens),
         truncated_tokens=sum(row.dropped_tokens for row in encodings),
@@ -135,10 +143,19 @@ def fit(
     )
     started = time.monotonic()
 
+    def note(split: Split) -> None:
+        nonlocal run
+        run = run.model_copy(update={"splits": splits.made})
+        # before anything goes on with it: whoever resumes replays it
+        write_sealed(folder / RECORD, run)
+        around.announce(told(split))
+
+    splits = Splits(run.splits, note)
+
     def keep(status: RunStatus, facts: Mapping[str, object]) -> Run:
         seconds = run.train_seconds + time.monotonic() - started
-        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
-        ended = run.model_copy(update=changes)
+        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now()}
+        ended = run.model_copy(update={**changes, "splits": splits.made, **facts})
         write_sealed(folder / RECORD, ended)
         return ended
 
@@ -146,7 +163,7 @@ def fit(
     if earlier is not None and checkpoints.folder.is_dir():
         _say_what_differs(earlier.environment, run.environment, announce=around.announce)
     try:
-        with _deterministic():
+        with shortage_told(), _deterministic():
             state = _follow(
                 fitted,
                 _Rows(train, encodings),
@@ -156,6 +173,7 @@ def fit(
                 judge=judge,
                 checkpoints=checkpoints,
                 folder=folder,
+                splits=splits,
                 around=around,
             )
             if state.best_step is not None:
@@ -192,6 +210,7 @@ def _follow(
     judge: Callable[[FloatArray], float],
     checkpoints: Checkpoints,
     folder: Path,
+    splits: Splits,
     around: Surroundings,
 ) -> LoopState:
     """From the base model or the newest whole checkpoint to the last step: log, judge, save, stop."""
@@ -204,10 +223,11 @@ def _follow(
         recipe,
         objective=objective,
         resumed=found is not None,
+        splits=splits,
         around=around,
     )
     heads = family_of(learner.model_type).head_modules(learner.model)
-    state = LoopState(make_optimizer(learner.model, recipe, head_modules=heads))
+    state = LoopState(make_optimizer(learner.model, recipe, head_modules=heads), splits=splits)
     if found is not None:
         restore(found, learner.model, state)
         around.announce(f"resuming after step {state.step}")
@@ -215,7 +235,7 @@ def _follow(
     rows = TrainRows(forward.lengths, labelled.targets_RL, labelled.weights_R, labelled.places)
 
     def judged() -> float:
-        logits_RL = forward.judged()
+        logits_RL = forward.judged(state.step)
         broken = np.flatnonzero(~np.isfinite(logits_RL).all(axis=1))
         if len(broken):
             places = [validation.labelled.places[int(row)] for row in broken]
@@ -271,6 +291,7 @@ def _ready(
     *,
     objective: Objective,
     resumed: bool,
+    splits: Splits,
     around: Surroundings,
 ) -> Forward:
     """Make the model ready for its method: probe, adapters, cached features.
@@ -288,16 +309,16 @@ def _ready(
     features_R1H: Tensor | None = None
     if probed or recipe.method == "head":
         around.announce("features of the frozen base")
-        features_R1H = pooled_features(learner, train.encodings, pause=pause)
+        features_R1H = pooled_features(learner, train.placed, splits=splits, pause=pause)
     if probed and features_R1H is not None:
         probe_head(learner, features_R1H, train.labelled.targets_RL, objective=objective)
     choose_trainable(learner, recipe)
     return forward_of(
         learner,
-        fitted,
-        train.encodings,
-        validation.encodings,
+        train.placed,
+        validation.placed,
         features_R1H=features_R1H if recipe.method == "head" else None,
+        splits=splits,
         pause=pause,
     )
 
