@@ -38,8 +38,8 @@ _MOST_TYPICAL = 12
 FEW_UPDATES = 16
 # Where in the passes from short to long the typical ones stand: first the middle, then what lies around it.
 _PLACES = (0.5, 0.75, 0.25, 0.9, 0.6, 0.4, 0.1, 0.85, 0.65, 0.35, 0.5, 0.15)
-# Of a pass with gradients; the backward pass computes two products for each one of the forward pass.
-_FORWARD_PART = 1 / 3
+# The tokens of a pass that judges: models/classifier.py.
+_JUDGED_TOKENS = 1024
 # Rows the probe is timed on, and how often it looks at all of them: 60 iterations and their line searches.
 _PROBE_ROWS = 256
 _PROBE_LOOKS = 75
@@ -112,18 +112,25 @@ def measure(
         float(
             value.detach().sum()
         )  # weights are mapped from their file: all of them are held from now on
-    stand_ins = [torch.zeros_like(value) for value in taught.values() for _ in range(2)]
     works: list[float] = []
     seconds: list[FloatArray] = []
 
     def learn(piece: Piece) -> None:
+        for value in taught.values():
+            # the second pass of an update adds to the gradients of the first, which are held meanwhile
+            if piece.alone:
+                value.grad = None
+            elif value.grad is None:
+                value.grad = torch.zeros_like(value)
         works.append(piece.work)
         seconds.append(_timed(learner, lambda: _learn(trial, piece.rows)))
 
+    # as in training: the optimizer's moments are made between the first backward pass and the second forward pass
+    first = schedule.longest if few else schedule.pieces[len(schedule.pieces) // 2]
+    _learn(trial, first.rows[:1])  # and the first pass of all is a slow one
+    moments = [torch.zeros_like(value) for value in taught.values() for _ in range(2)]
+    pause()
     if not few:
-        middle = schedule.pieces[len(schedule.pieces) // 2].rows
-        _learn(trial, middle[:1])  # the first pass of all is a slow one
-        pause()
         left = _MOST_SECONDS
         for place in _PLACES[:_MOST_TYPICAL]:
             learn(schedule.pieces[int(place * (len(schedule.pieces) - 1))])
@@ -133,21 +140,12 @@ def measure(
             left -= float(seconds[-1][0])
             if left < float(seconds[-1][0]):
                 break
-    for value in taught.values():
-        # the second pass of an update adds to the gradients of the first, which are held meanwhile
-        if schedule.longest.alone:
-            value.grad = None
-        elif value.grad is None:
-            value.grad = torch.zeros_like(value)
     learn(schedule.longest)
     stepped_C = _timed(learner, lambda: _clip(learner.model, recipe)) + _adam(learner, taught)
+    reading = _reading(trial, span=span)
     _drop_gradients(learner.model)
-    del stand_ins
+    del moments
     learning = line_through(np.array(works), np.array(seconds))
-    reading = Line(learning.fixed_C * 0, learning.slope_C * _FORWARD_PART)
-    if recipe.method == "head" or (trial.reads and not few):
-        pause()
-        reading = _reading(trial, span=span)
     return Speeds(
         learning=learning,
         reading=reading,
@@ -202,11 +200,13 @@ def _packed(encodings: Sequence[Encoding], rows: IntArray) -> Batch:
 
 
 def _reading(trial: Trial, *, span: float) -> Line:
-    """Seconds by work without gradients: of the longest rows that go through at once, and of others where that is all
-    there is to wait for."""
+    """Seconds by work without gradients: of the longest rows that are judged at once; where the features of the base
+    are nearly all there is to wait for, of rows from all over."""
     learner = trial.fitted.learner
+    head = trial.recipe.method == "head"
     lengths = np.array([len(encoding) for encoding in trial.encodings])
-    pieces = micro_batches(np.arange(len(lengths)), lengths, batch_tokens=READING_TOKENS)
+    tokens = READING_TOKENS if head else _JUDGED_TOKENS
+    pieces = micro_batches(np.arange(len(lengths)), lengths, batch_tokens=tokens)
     learner.model.eval()
 
     def read(rows: IntArray) -> None:
@@ -215,7 +215,7 @@ def _reading(trial: Trial, *, span: float) -> Line:
 
     read(pieces[0][:1])
     chosen = [pieces[0]]
-    if trial.recipe.method == "head" and len(pieces) >= FEW_UPDATES:
+    if head and len(pieces) >= FEW_UPDATES:
         chosen += [pieces[len(pieces) // 2], pieces[3 * len(pieces) // 4]]
     works_S = np.array([work_of(lengths[rows], span=span) for rows in chosen])
     seconds_SC = np.array([_timed(learner, lambda rows=rows: read(rows)) for rows in chosen])
