@@ -219,8 +219,7 @@ def test_tuned_models_judge_rows_they_never_saw(tmp_path: Path) -> None:
 
     found = judged(labelled.targets_RL, "one")
     assert np.allclose(found.sum(axis=1), 1)
-    # of three labels, from 24 rows and a base of random weights: 0.52 to 0.65, the last bits of a sum decide
-    assert (found.argmax(axis=1) == labelled.targets_RL.argmax(axis=1)).mean() > 0.42
+    assert (found.argmax(axis=1) == labelled.targets_RL.argmax(axis=1)).mean() > 0.6
     # the even rows' labels are turned: the models of the odd rows are all that changes
     turned = labelled.targets_RL.copy()
     turned[::2] = np.roll(turned[::2], 1, axis=1)

@@ -157,13 +157,13 @@ def test_what_a_failed_pass_held_is_let_go_before_the_next(monkeypatch: pytest.M
 
     kept: list[weakref.ref[torch.Tensor]] = []
     alive: list[int] = []
-    give_back = loop.give_back_memory
+    give_back = loop.collect_memory
 
     def counted() -> None:
         alive.append(sum(one() is not None for one in kept))
         give_back()
 
-    monkeypatch.setattr(loop, "give_back_memory", counted)
+    monkeypatch.setattr(loop, "collect_memory", counted)
     handle = torch.nn.modules.module.register_module_forward_hook(
         lambda module, inputs, output: kept.append(weakref.ref(output))
     )

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from burnish.encode.pack import micro_batches
-from burnish.models.allocator import give_back_memory
+from burnish.models.allocator import collect_memory
 from burnish.models.shortage import Shortage, is_shortage, row_too_large, shortage_of
 from burnish.records.encoding import IntArray
 
@@ -70,7 +70,7 @@ def passes(
         if not isinstance(answer, Shortage):
             yield left.popleft(), answer
             continue
-        give_back_memory()
+        collect_memory()
         if answer.rows == 1:
             raise row_too_large(answer, place=place(answer.first), doing="a forward pass of")
         room.lowered(answer)

@@ -60,6 +60,33 @@ class Environment(Record):
     rows: str = ""
 
 
+class Estimate(Record):
+    """What a training was said to take before its first update, and what it took.
+
+    The first part is for all epochs. The last part, there when the process that said it ended, compares what was
+    really run: `expected_seconds` is the estimate for the `made_updates` and `judged_epochs` of that process, so that
+    stopping early is no error of the estimate. `cpu` seconds are the processor's: other work on the machine changes
+    them less. Memory is the peak of the process, or what is allocated on the `device` where there is one.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    updates: int
+    memory_bytes: int
+    room_bytes: int | None
+    room_limit: str
+    memory_of: Literal["process", "device"] = "process"
+    warm_up_seconds: float
+    warm_up_passes: int
+    made_updates: int | None = None
+    judged_epochs: int | None = None
+    expected_seconds: float | None = None
+    took_seconds: float | None = None
+    expected_cpu_seconds: float | None = None
+    took_cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+
+
 class Run(Record):
     """One training. `id` names task, dataset, recipe and base, so the same command finds the same run.
 
@@ -84,6 +111,7 @@ class Run(Record):
     truncated_tokens: int = 0
     train_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    estimate: Estimate | None = None
     message: str = ""
     started_at: str
     ended_at: str | None = None

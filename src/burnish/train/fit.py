@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,10 +35,23 @@ from burnish.train.checkpoint import (
     save_checkpoint,
     weights_are_finite,
 )
+from burnish.train.checkpoint_files import read_progress
 from burnish.train.environment import environment
+from burnish.train.estimate import (
+    Forecast,
+    Rows,
+    announced,
+    forecast_of,
+    refuse_too_large,
+    settled,
+)
+from burnish.train.estimate import (
+    told as compared,
+)
 from burnish.train.forward import Forward, Placed, forward_of, pooled_features
 from burnish.train.held_signals import signals_held
 from burnish.train.loop import LoopState, TrainRows, not_finite, rows_of_update, steps
+from burnish.train.memory import peak_bytes
 from burnish.train.objective import Objective
 from burnish.train.optimizer import make_optimizer
 from burnish.train.probe import probe_head
@@ -115,6 +127,7 @@ def fit(
             sweep(folder)  # what a death in the middle of that left
             return earlier
     make_folder(folder)
+    refuse_too_large(base.folder, recipe)
     learner = new_classifier(
         base.folder, label_names=task.label_names, objective=objective, recipe=recipe
     )
@@ -142,6 +155,7 @@ def fit(
         started_at=earlier.started_at if earlier else around.now(),
     )
     started = time.monotonic()
+    forecast: Forecast | None = None
 
     def note(split: Split) -> None:
         nonlocal run
@@ -159,11 +173,26 @@ def fit(
         write_sealed(folder / RECORD, ended)
         return ended
 
-    write_sealed(folder / RECORD, run)
     if earlier is not None and checkpoints.folder.is_dir():
         _say_what_differs(earlier.environment, run.environment, announce=around.announce)
     try:
         with shortage_told(), _deterministic():
+            found = newest_whole(checkpoints, announce=around.announce)
+            forecast = forecast_of(
+                fitted,
+                Rows(encodings, validation_encodings),
+                recipe,
+                objective=objective,
+                made=0 if found is None else read_progress(found).step,
+                fresh=found is None,
+                folder=checkpoints.folder,
+                save_every_seconds=around.save_every_seconds,
+                pause=_pause(around),
+            )
+            if forecast is not None:
+                run = run.model_copy(update={"estimate": forecast.said})
+                around.announce(announced(forecast.said, recipe))
+            write_sealed(folder / RECORD, run)
             state = _follow(
                 fitted,
                 _Rows(train, encodings),
@@ -172,6 +201,7 @@ def fit(
                 objective=objective,
                 judge=judge,
                 checkpoints=checkpoints,
+                found=found,
                 folder=folder,
                 splits=splits,
                 around=around,
@@ -183,19 +213,22 @@ def fit(
         status = "interrupted" if error.code == "training-interrupted" else "failed"
         logged, _ = sound_steps(folder)
         steps_made = logged[-1].step if logged else 0
-        keep(status, {"steps": steps_made, "message": error.problems[0].what})
+        facts: dict[str, object] = {"steps": steps_made, "message": error.problems[0].what}
+        if forecast is not None:
+            facts["estimate"] = settled(forecast, step=steps_made, ended=False)
+        keep(status, facts)
         raise
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    done = keep(
-        "done",
-        {
-            "steps": state.step,
-            "best_step": state.best_step,
-            "best_validation": state.best_validation,
-            "weights_sha256": weights_sha256,
-            "peak_memory_bytes": peak_bytes,
-        },
-    )
+    facts = {
+        "steps": state.step,
+        "best_step": state.best_step,
+        "best_validation": state.best_validation,
+        "weights_sha256": weights_sha256,
+        "peak_memory_bytes": peak_bytes(),
+    }
+    if forecast is not None:
+        facts["estimate"] = measured = settled(forecast, step=state.step, ended=True)
+        around.announce(compared(measured))
+    done = keep("done", facts)
     remove_folder(checkpoints.folder)
     return done
 
@@ -209,13 +242,13 @@ def _follow(
     objective: Objective,
     judge: Callable[[FloatArray], float],
     checkpoints: Checkpoints,
+    found: Path | None,
     folder: Path,
     splits: Splits,
     around: Surroundings,
 ) -> LoopState:
-    """From the base model or the newest whole checkpoint to the last step: log, judge, save, stop."""
+    """From the base model or the checkpoint `found` to the last step: log, judge, save, stop."""
     learner = fitted.learner
-    found = newest_whole(checkpoints, announce=around.announce)
     forward = _ready(
         fitted,
         train,
@@ -298,13 +331,7 @@ def _ready(
 
     With `resumed` the probe is left out: every weight it would set comes from the checkpoint.
     """
-    learner = fitted.learner
-
-    def pause() -> None:
-        code = around.stop()
-        if code is not None:
-            raise _interrupted(code, "between two steps; what was saved before stands")
-
+    learner, pause = fitted.learner, _pause(around)
     probed = recipe.head_start == "probe" and not resumed
     features_R1H: Tensor | None = None
     if probed or recipe.method == "head":
@@ -321,6 +348,17 @@ def _ready(
         splits=splits,
         pause=pause,
     )
+
+
+def _pause(around: Surroundings) -> Callable[[], None]:
+    """What work that holds no update calls every few seconds: it ends there when it was asked to."""
+
+    def pause() -> None:
+        code = around.stop()
+        if code is not None:
+            raise _interrupted(code, "between two steps; what was saved before stands")
+
+    return pause
 
 
 def _earlier(folder: Path, *, announce: Callable[[str], None]) -> Run | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.encode.pack import pack
+from burnish.models.allocator import give_back_memory
 from burnish.models.classifier import INFERENCE_TOKENS, row_logits
 from burnish.models.family import family_of
 from burnish.models.learner import Learner, logits_of, pooled_of
@@ -107,11 +108,14 @@ def pooled_features(
     room = splits.room("features", step=0, most=_FEATURE_TOKENS)
     every = np.arange(len(encodings))
     place = rows.places.__getitem__
-    pieces = list(passes(every, lengths, room=room, compute=pooled, place=place))
-    width = pieces[0][1].shape[-1] if pieces else 1
-    features = torch.zeros(len(encodings), 1, width, device=learner.device)
-    for piece, hidden in pieces:
-        features[torch.from_numpy(piece)] = hidden
+    features = torch.zeros(len(encodings), 1, 1, device=learner.device)
+    for piece, hidden_R1H in passes(every, lengths, room=room, compute=pooled, place=place):
+        if features.shape[-1] != hidden_R1H.shape[-1]:
+            features = hidden_R1H.new_zeros(len(encodings), 1, hidden_R1H.shape[-1])
+        features[torch.from_numpy(piece)] = hidden_R1H
+        del hidden_R1H
+        if len(piece) < len(encodings):
+            give_back_memory()
     return features
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from burnish.encode.pack import epoch_updates, micro_batches
 from burnish.errors import BurnishError, fail
-from burnish.models.allocator import give_back_memory
+from burnish.models.allocator import collect_memory
 from burnish.models.shortage import Shortage, is_shortage, shortage_of
 from burnish.records.encoding import FloatArray, IntArray
 from burnish.records.recipe import Recipe
@@ -187,7 +187,7 @@ def _update(
             break
         # a backward pass that stops half-way has added to some gradients: the whole update begins again
         state.optimizer.zero_grad(set_to_none=True)
-        give_back_memory()
+        collect_memory()
         state.splits.cut(total, during="update", step=step, place=rows.places[total.first])
     parameters = list(trainable(model).values())
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm))
