@@ -28,7 +28,7 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES) & mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
 
 
-def give_back_memory() -> bool:
+def return_free_pages() -> bool:
     """Give the pages of every freed block back to the system; False where nothing was done (glibc only).
 
     oneDNN keeps a few kilobytes for every shape it meets. They lie between the blocks of tens of megabytes that passes

@@ -39,11 +39,9 @@ from burnish.train.environment import environment
 from burnish.train.estimate import (
     Forecast,
     Rows,
-    announced,
     forecast_of,
     refuse_too_large,
     settled,
-    told,
 )
 from burnish.train.forward import Forward, forward_of, pooled_features
 from burnish.train.held_signals import signals_held
@@ -55,6 +53,7 @@ from burnish.train.probe import probe_head
 from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
+from burnish.train.spoken import announced, told
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50

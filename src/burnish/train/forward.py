@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.encode.pack import micro_batches, pack
-from burnish.models.allocator import give_back_memory
+from burnish.models.allocator import return_free_pages
 from burnish.models.classifier import TransformersFitted
 from burnish.models.family import family_of
 from burnish.models.learner import Learner, logits_of, pooled_of
@@ -77,20 +77,19 @@ def pooled_features(
     lengths = [len(encoding) for encoding in encodings]
     dummy_RL = np.zeros((len(encodings), 1))
     ones_R = np.ones(len(encodings))
-    features = torch.zeros(len(encodings), 1, 1, device=learner.device)
+    pieces: list[tuple[IntArray, Tensor]] = []
     every = np.arange(len(encodings))
-    pieces = micro_batches(every, lengths, batch_tokens=_INFERENCE_TOKENS)
     with torch.no_grad():
-        for rows in pieces:
+        for rows in micro_batches(every, lengths, batch_tokens=_INFERENCE_TOKENS):
             pause()
+            if pieces:
+                return_free_pages()
             batch = pack(encodings, rows, targets_RL=dummy_RL, weights_R=ones_R)
-            hidden_R1H = pooled_of(learner, batch).float()
-            if features.shape[-1] != hidden_R1H.shape[-1]:
-                features = hidden_R1H.new_zeros(len(encodings), 1, hidden_R1H.shape[-1])
-            features[torch.from_numpy(rows)] = hidden_R1H
-            del hidden_R1H
-            if len(pieces) > 1:
-                give_back_memory()
+            pieces.append((rows, pooled_of(learner, batch).float()))
+    width = pieces[0][1].shape[-1] if pieces else 1
+    features = torch.zeros(len(encodings), 1, width, device=learner.device)
+    for rows, hidden in pieces:
+        features[torch.from_numpy(rows)] = hidden
     return features
 
 
