@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -27,8 +27,10 @@ from burnish.train.memory import Limit, host_room, peak_bytes, resident_bytes
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=120).map(np.array)
 MEGABYTE = 1 << 20
+SAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 
 
+@SAMPLES
 @given(LENGTHS, st.integers(1, 40), st.integers(16, 600), st.integers(1, 4))
 def test_the_schedule_is_what_the_loop_will_do(
     lengths: np.ndarray, batch_rows: int, batch_tokens: int, epochs: int
@@ -49,6 +51,7 @@ def test_the_schedule_is_what_the_loop_will_do(
     assert schedule.longest.alone in {len(one) == 1 for one in every if max(one) == max(map(max, every))}  # fmt: skip
 
 
+@SAMPLES
 @given(
     st.floats(0, 10),
     st.floats(1e-4, 10),
@@ -62,6 +65,7 @@ def test_a_line_is_found_again(fixed: float, slope: float, works: list[float]) -
     assert_allclose(line.at(500.0), [fixed + slope * 500, 500.0], rtol=1e-5)
 
 
+@SAMPLES
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1e-4, 1e3)), min_size=1, max_size=8))
 def test_no_measure_makes_a_line_that_falls_or_starts_below_zero(
     samples: list[tuple[float, float]],
@@ -79,6 +83,7 @@ def test_costs_add_up() -> None:
     assert costs.of(updates=10, epochs=2, ended=False).tolist() == [30.0, 15.0]
 
 
+@SAMPLES
 @given(LENGTHS, st.floats(1, 1e9), st.sampled_from(["full", "lora", "head"]))
 def test_settings_that_fit_do_fit_and_are_the_first_that_do(
     lengths: np.ndarray, most: float, method: str
