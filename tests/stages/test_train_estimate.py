@@ -26,7 +26,7 @@ from burnish.train.estimate import Rows, forecast_of, refuse_too_large
 from burnish.train.memory import Limit, Room, host_room
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import load_run
-from burnish.train.spoken import announced, told
+from burnish.train.spoken import announced, compared
 from support_task import make_task
 from tiny_training import sentences, small_recipe, tiny_base, train_tiny
 
@@ -131,7 +131,7 @@ def test_it_is_said_kept_and_held_to_what_came(root: Path, tmp_path: Path) -> No
     assert during[0].estimate is not None and during[0].estimate.took_seconds is None
     assert during[0].estimate.seconds == estimate.seconds > 0
     assert announced(estimate, run.recipe) in said
-    assert said[-1] == told(estimate)
+    assert said[-1] == compared(estimate)
     assert (estimate.made_updates, estimate.judged_epochs) == (18, 3)
     assert estimate.expected_seconds == estimate.seconds
     assert 0 < (estimate.took_seconds or 0) < run.train_seconds
@@ -146,7 +146,7 @@ def test_stopping_early_is_no_error_of_the_estimate(root: Path, tmp_path: Path) 
     estimate = run.estimate
     assert estimate is not None and (estimate.made_updates, estimate.judged_epochs) == (12, 2)
     assert 0 < (estimate.expected_seconds or 0) < estimate.seconds
-    assert "for what was run" in told(estimate)
+    assert "for what was run" in compared(estimate)
 
 
 def test_a_training_that_was_stopped_keeps_its_estimate_too(root: Path, tmp_path: Path) -> None:
@@ -268,11 +268,11 @@ def test_the_machine_is_named_when_only_its_clock_was_off() -> None:
         warm_up_seconds=1, warm_up_passes=3, made_updates=10, judged_epochs=1, expected_seconds=100,
         took_seconds=150, expected_cpu_seconds=100, took_cpu_seconds=101, peak_bytes=100,
     )  # fmt: skip
-    assert told(estimate) == (
+    assert compared(estimate) == (
         "took 2 min 30 s, estimated 1 min 40 s (-33.3%); memory 100 B, estimated 110 B (+10.0%); "
         "processor time -1.0%: the machine had other work"
     )
-    assert "other work" not in told(estimate.model_copy(update={"took_cpu_seconds": 150}))
+    assert "other work" not in compared(estimate.model_copy(update={"took_cpu_seconds": 150}))
 
 
 def test_runs_show_tells_it(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +285,6 @@ def test_runs_show_tells_it(root: Path, tmp_path: Path, monkeypatch: pytest.Monk
     run = train_tiny(root, open_project(tmp_path).workspace.runs, small_recipe(epochs=1))
     assert run.estimate is not None
     shown = CliRunner().invoke(app, ["runs", "show", run.id[:8]]).stdout
-    assert told(run.estimate) in shown
+    assert compared(run.estimate) in shown
     found = json.loads(CliRunner().invoke(app, ["runs", "show", run.id[:8], "--json"]).stdout)
     assert found["estimate"] == run.estimate.model_dump(mode="json")

@@ -58,7 +58,7 @@ def show(
     """One run: recipe, environment, result."""
     from burnish import lifecycle
     from burnish.project import open_project
-    from burnish.train.spoken import told
+    from burnish.train.spoken import compared
 
     found = lifecycle.read_run(open_project(project), run)
     if as_json:
@@ -73,6 +73,6 @@ def show(
             continue
         say.result(part)
         if part == "estimate" and inner.took_seconds is not None:
-            say.result(f"  {told(inner)}")
+            say.result(f"  {compared(inner)}")
         for name, value in inner.model_dump(mode="json").items():
             say.result(f"  {name:28} {value}")

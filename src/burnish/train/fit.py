@@ -53,7 +53,7 @@ from burnish.train.probe import probe_head
 from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
-from burnish.train.spoken import announced, told
+from burnish.train.spoken import announced, compared
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50
@@ -206,7 +206,7 @@ def fit(
     }
     if forecast is not None:
         facts["estimate"] = measured = settled(forecast, step=state.step, ended=True)
-        around.announce(told(measured))
+        around.announce(compared(measured))
     done = keep("done", facts)
     remove_folder(checkpoints.folder)
     return done

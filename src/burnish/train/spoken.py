@@ -57,7 +57,7 @@ def announced(said: Estimate, recipe: Recipe) -> str:
     )
 
 
-def told(estimate: Estimate) -> str:
+def compared(estimate: Estimate) -> str:
     """What it took beside what had been said, in a sentence."""
     took, expected = estimate.took_seconds or 0.0, estimate.expected_seconds or 0.0
     peak = estimate.peak_bytes or 0
