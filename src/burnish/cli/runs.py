@@ -58,14 +58,21 @@ def show(
     """One run: recipe, environment, result."""
     from burnish import lifecycle
     from burnish.project import open_project
+    from burnish.train.spoken import compared
 
     found = lifecycle.read_run(open_project(project), run)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
-    for name, value in found.model_dump(mode="json", exclude={"recipe", "environment"}).items():
+    parts = ("estimate", "recipe", "environment")
+    for name, value in found.model_dump(mode="json", exclude=set(parts)).items():
         say.result(f"{name:20} {value}")
-    for part in ("recipe", "environment"):
+    for part in parts:
+        inner = getattr(found, part)
+        if inner is None:
+            continue
         say.result(part)
-        for name, value in getattr(found, part).model_dump(mode="json").items():
+        if part == "estimate" and inner.took_seconds is not None:
+            say.result(f"  {compared(inner)}")
+        for name, value in inner.model_dump(mode="json").items():
             say.result(f"  {name:28} {value}")

@@ -53,16 +53,16 @@ def collect_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    give_back_memory()
+    return_free_pages()
 
 
-def give_back_memory() -> bool:
+def return_free_pages() -> bool:
     """Give the pages of every freed block back to the system; False where nothing was done (glibc only).
 
     oneDNN keeps a few kilobytes for every shape it meets. They lie between the blocks of tens of megabytes that passes
-    over ever other shapes take and free, which then fit nowhere and are taken anew: kept to the end, all of it.
+    over other shapes take and free, which then fit nowhere and are taken anew: kept to the end, all of it.
 
-    Source: our experiment of 2026-11-23 (docs/train.md, memory): the features of 5,000 short rows, 1.02 GB at the
+    Source: our experiment of 2026-11-23 (LOG.md, features): the features of 5,000 short rows, 1.02 GB at the
     peak, 0.72 GB with this after each pass, for 3 to 6% more time.
     """
     trim = _function("malloc_trim")

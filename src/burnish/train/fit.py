@@ -40,13 +40,9 @@ from burnish.train.environment import environment
 from burnish.train.estimate import (
     Forecast,
     Rows,
-    announced,
     forecast_of,
     refuse_too_large,
     settled,
-)
-from burnish.train.estimate import (
-    told as compared,
 )
 from burnish.train.forward import Forward, Placed, forward_of, pooled_features
 from burnish.train.held_signals import signals_held
@@ -59,6 +55,7 @@ from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
 from burnish.train.splits import Splits, told
+from burnish.train.spoken import announced, compared
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50

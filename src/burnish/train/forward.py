@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.encode.pack import pack
-from burnish.models.allocator import give_back_memory
+from burnish.models.allocator import return_free_pages
 from burnish.models.classifier import INFERENCE_TOKENS, row_logits
 from burnish.models.family import family_of
 from burnish.models.learner import Learner, logits_of, pooled_of
@@ -115,7 +115,7 @@ def pooled_features(
         features[torch.from_numpy(piece)] = hidden_R1H
         del hidden_R1H
         if len(piece) < len(encodings):
-            give_back_memory()
+            return_free_pages()
     return features
 
 

@@ -15,27 +15,41 @@ _NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What may be held in all, in bytes, and who says so. Beyond it either an allocation is refused, which training
+    survives with smaller passes, or the system ends the process.
+    """
+
+    most: int
+    name: str
+    refuses: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
-    """What is held now, what may be held in all, and whose limit that is. Units: bytes; `most` None when nobody says."""
+    """What is held now, in bytes, and every limit that can be read."""
 
     held: int
-    most: int | None
-    limit: str
+    limits: tuple[Limit, ...]
+
+    @property
+    def smallest(self) -> Limit | None:
+        """The limit that is met first, None when none can be read."""
+        return min(self.limits, key=lambda limit: limit.most, default=None)
+
+    @property
+    def deadly(self) -> Limit | None:
+        """The smallest of the limits beyond which the process is ended."""
+        return Room(self.held, tuple(one for one in self.limits if not one.refuses)).smallest
 
 
 def host_room(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> Room:
     """The room of this process: free physical memory, its control groups (v1 and v2), RLIMIT_AS and RLIMIT_DATA."""
     held = resident_bytes(proc=proc)
-    limits = [
-        (held + free, name)
-        for free, name in (
-            *_physical(proc),
-            *_groups(proc, cgroups),
-            *_process_limits(proc),
-        )
-    ]
-    most, limit = min(limits, default=(None, "nothing that can be read"))
-    return Room(held, most, limit)
+    ended = [Limit(held + free, name, refuses=False)
+             for free, name in (*_physical(proc), *_groups(proc, cgroups))]  # fmt: skip
+    refused = [Limit(held + free, name, refuses=True) for free, name in _process_limits(proc)]
+    return Room(held, (*ended, *refused))
 
 
 def resident_bytes(*, proc: Path = PROC) -> int:

@@ -6,11 +6,14 @@ dropped. What an optimizer will hold is held by stand-ins of the same sizes, so 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,14 +33,18 @@ from burnish.train.cost import READING_TOKENS, Line, Piece, Schedule, line_throu
 from burnish.train.objective import Objective, row_losses
 from burnish.train.optimizer import trainable
 
+T = TypeVar("T")
+# What torch's allocators say.
+_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 # Time for typical passes: this part of the training, and never more seconds. The longest pass comes on top.
 _PART = 0.02
 _MOST_SECONDS = 8.0
-_MOST_TYPICAL = 12
 # A training of so few updates gets one pass, on its longest rows: more would cost more than they tell.
 FEW_UPDATES = 16
 # Where in the passes from short to long the typical ones stand: first the middle, then what lies around it.
 _PLACES = (0.5, 0.75, 0.25, 0.9, 0.6, 0.4, 0.1, 0.85, 0.65, 0.35, 0.5, 0.15)
+# Of a pass with gradients; the backward pass computes two products for each one of the forward pass.
+_FORWARD_PART = 1 / 3
 # The tokens of a pass that judges: models/classifier.py.
 _JUDGED_TOKENS = 1024
 # Rows the probe is timed on, and how often it looks at all of them: 60 iterations and their line searches.
@@ -99,61 +106,83 @@ def untouched(learner: Learner, recipe: Recipe) -> Iterator[None]:
 
 def measure(
     trial: Trial, schedule: Schedule, *, span: float, folder: Path, pause: Callable[[], None]
-) -> Speeds:
+) -> Speeds | None:
     """Time the parts of a training, inside `untouched`; the process's peak is that of training afterwards.
 
-    Typical passes are run while they are a small part of the whole, the longest one always. `folder` is where
-    checkpoints will stand; `pause` is called between passes and may raise.
+    Typical passes are run while they are a small part of the whole, the longest one always. None when there is no
+    memory for a single row: training will name it. `folder` is where checkpoints will stand; `pause` is called between
+    passes and may raise.
     """
     learner, recipe = trial.fitted.learner, trial.recipe
     taught = trainable(learner.model)
-    few = trial.updates <= FEW_UPDATES
     for value in learner.model.parameters():
-        float(
-            value.detach().sum()
-        )  # weights are mapped from their file: all of them are held from now on
+        # weights are mapped from their file: all of them are held from now on
+        float(value.detach().sum())
+    row = schedule.longest.rows[-1:]
+    # the first pass of all is a slow one
+    if _if_it_fits(lambda: _learn(trial, row)) is None:
+        return None
+    # as in training: the optimizer's moments are made after the first backward pass
+    moments = [torch.zeros_like(value) for value in taught.values() for _ in range(2)]
+    pause()
+    works, seconds = _passes(trial, schedule, taught, pause=pause)
+    if not works:
+        works = [schedule.longest.work / len(schedule.longest.rows)]
+        seconds = [_timed(learner, lambda: _learn(trial, row))]
+    stepped_C = _timed(learner, lambda: _clip(learner.model, recipe)) + _adam(learner, taught)
+    reading = _if_it_fits(lambda: _reading(trial, span=span))
+    _drop_gradients(learner.model)
+    del moments
+    learning = line_through(np.array(works), np.array(seconds))
+    return Speeds(
+        learning=learning,
+        reading=reading or Line(np.zeros(2), learning.slope_C * _FORWARD_PART),
+        stepped_C=stepped_C,
+        looked_C=_looked(learner, trial.objective) if trial.reads else np.zeros(2),
+        saving=_saving(taught, folder),
+        passes=len(works),
+    )
+
+
+def _passes(
+    trial: Trial,
+    schedule: Schedule,
+    taught: Mapping[str, nn.Parameter],
+    *,
+    pause: Callable[[], None],
+) -> tuple[list[float], list[FloatArray]]:
+    """Work and seconds of typical passes and of the longest; those that find no memory, which training will cut, are
+    left out.
+    """
+    learner = trial.fitted.learner
     works: list[float] = []
     seconds: list[FloatArray] = []
 
-    def learn(piece: Piece) -> None:
+    def learn(piece: Piece) -> bool:
         for value in taught.values():
             # the second pass of an update adds to the gradients of the first, which are held meanwhile
             if piece.alone:
                 value.grad = None
             elif value.grad is None:
                 value.grad = torch.zeros_like(value)
-        works.append(piece.work)
-        seconds.append(_timed(learner, lambda: _learn(trial, piece.rows)))
+        taken = _if_it_fits(lambda: _timed(learner, lambda: _learn(trial, piece.rows)))
+        if taken is not None:
+            works.append(piece.work)
+            seconds.append(taken)
+        return taken is not None
 
-    # as in training: the optimizer's moments are made between the first backward pass and the second forward pass
-    first = schedule.longest if few else schedule.pieces[len(schedule.pieces) // 2]
-    _learn(trial, first.rows[:1])  # and the first pass of all is a slow one
-    moments = [torch.zeros_like(value) for value in taught.values() for _ in range(2)]
-    pause()
-    if not few:
-        left = _MOST_SECONDS
-        for place in _PLACES[:_MOST_TYPICAL]:
-            learn(schedule.pieces[int(place * (len(schedule.pieces) - 1))])
-            pause()
-            if len(works) == 1:
-                left = min(left, _PART * trial.updates * float(seconds[0][0]))
-            left -= float(seconds[-1][0])
-            if left < float(seconds[-1][0]):
-                break
+    left = _MOST_SECONDS
+    for place in _PLACES if trial.updates > FEW_UPDATES else ():
+        if not learn(schedule.pieces[int(place * (len(schedule.pieces) - 1))]):
+            break
+        pause()
+        if len(works) == 1:
+            left = min(left, _PART * trial.updates * float(seconds[0][0]))
+        left -= float(seconds[-1][0])
+        if left < float(seconds[-1][0]):
+            break
     learn(schedule.longest)
-    stepped_C = _timed(learner, lambda: _clip(learner.model, recipe)) + _adam(learner, taught)
-    reading = _reading(trial, span=span)
-    _drop_gradients(learner.model)
-    del moments
-    learning = line_through(np.array(works), np.array(seconds))
-    return Speeds(
-        learning=learning,
-        reading=reading,
-        stepped_C=stepped_C,
-        looked_C=_looked(learner, trial.objective) if trial.reads else np.zeros(2),
-        saving=_saving(taught, folder),
-        passes=len(works),
-    )
+    return works, seconds
 
 
 def kept_bytes(trial: Trial, rows: IntArray) -> int:
@@ -174,8 +203,20 @@ def kept_bytes(trial: Trial, rows: IntArray) -> int:
     return sum(kept.values())
 
 
-def _learn(trial: Trial, rows: IntArray) -> None:
+def _if_it_fits(act: Callable[[], T]) -> T | None:
+    """What an act gives; None when it asked for memory that is not there."""
+    try:
+        return act()
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            traceback.clear_frames(error.__traceback__)  # they hold what the pass had made
+            return None
+        raise
+
+
+def _learn(trial: Trial, rows: IntArray) -> bool:
     _losses(trial, rows).mean().backward()
+    return True
 
 
 def _losses(trial: Trial, rows: IntArray) -> Tensor:
@@ -226,7 +267,7 @@ def _clip(model: nn.Module, recipe: Recipe) -> None:
     torch.nn.utils.clip_grad_norm_(list(trainable(model).values()), recipe.clip_norm)
 
 
-def _adam(learner: Learner, taught: dict[str, nn.Parameter]) -> FloatArray:
+def _adam(learner: Learner, taught: Mapping[str, nn.Parameter]) -> FloatArray:
     """Seconds of one AdamW step over everything that learns, from a stand-in of a million weights."""
     count = sum(value.numel() for value in taught.values())
     size = min(count, _STEPPED)
@@ -253,7 +294,7 @@ def _looked(learner: Learner, objective: Objective) -> FloatArray:
     return _timed(learner, look) * _PROBE_LOOKS / _PROBE_ROWS
 
 
-def _saving(taught: dict[str, nn.Parameter], folder: Path) -> Line:
+def _saving(taught: Mapping[str, nn.Parameter], folder: Path) -> Line:
     """Seconds by bytes of a checkpoint: some of the weights saved as it will be, where it will be, and removed."""
     chosen: dict[str, Tensor] = {}
     size = 0
