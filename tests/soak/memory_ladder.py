@@ -141,6 +141,11 @@ def rung(
     splits = [] if after is None else after["splits"]
     if not splits and result(project) != result(reference):
         faults.append("other bytes")
+    if splits:
+        (project / SAID).write_bytes(b"")
+        finish(project, ["runs", "show", next(project.glob(".burnish/runs/*")).name])
+        if "out of memory at step" not in (project / SAID).read_text():
+            faults.append("runs show does not say so")
     if splits and (gap := far(project, reference)) > 1e-3:
         faults.append(f"weights differ by {gap:.2g}")
     return {

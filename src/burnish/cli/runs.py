@@ -11,6 +11,9 @@ from burnish.cli.options import HERE, JsonOption, ProjectOption
 
 app = typer.Typer(help="Look at trainings.")
 
+# Fields of a run that are shown in lines of their own.
+_APART = ("recipe", "environment", "splits")
+
 
 @app.command("list")
 def list_runs(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
@@ -63,8 +66,10 @@ def show(
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
-    for name, value in found.model_dump(mode="json", exclude={"recipe", "environment"}).items():
+    for name, value in found.model_dump(mode="json", exclude={*_APART}).items():
         say.result(f"{name:20} {value}")
+    for split in found.splits:
+        say.result(f"{'memory':20} {split.told()}")
     for part in ("recipe", "environment"):
         say.result(part)
         for name, value in getattr(found, part).model_dump(mode="json").items():

@@ -16,7 +16,8 @@ from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
 from burnish.models.family import family_of, model_type_of
 from burnish.models.learner import Learner, forward, hush, layout_of, pick_device, pick_precision
-from burnish.models.room import Room, Tightest, passes
+from burnish.models.room import Room, passes
+from burnish.models.shortage import Tightest
 from burnish.records.encoding import Encoding, FloatArray, IntArray
 from burnish.records.recipe import Recipe
 

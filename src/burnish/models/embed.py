@@ -14,8 +14,9 @@ from transformers import AutoModel
 from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
 from burnish.models.learner import Layout, hush, layout_of, pick_device
-from burnish.models.room import Room, Tightest, passes
+from burnish.models.room import Room, passes
 from burnish.models.rows import flat_rows, padded_rows
+from burnish.models.shortage import Tightest
 from burnish.models.stacks import hidden_states, padded_hidden_states
 from burnish.records.encoding import Batch, Encoding, FloatArray, IntArray
 

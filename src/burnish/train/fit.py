@@ -46,7 +46,7 @@ from burnish.train.probe import probe_head
 from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
-from burnish.train.splits import Splits, told
+from burnish.train.splits import Splits
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50
@@ -148,7 +148,7 @@ def fit(
         run = run.model_copy(update={"splits": splits.made})
         # before anything goes on with it: whoever resumes replays it
         write_sealed(folder / RECORD, run)
-        around.announce(told(split))
+        around.announce(split.told())
 
     splits = Splits(run.splits, note)
 
