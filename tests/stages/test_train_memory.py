@@ -20,7 +20,7 @@ from burnish.errors import BurnishError
 from burnish.models.classifier import INFERENCE_TOKENS, load_fitted
 from burnish.models.embed import load_embedder
 from burnish.models.room import Room, passes
-from burnish.models.shortage import Shortage, is_shortage, shortage_told
+from burnish.models.shortage import Shortage, is_shortage, shortage_told, told_of
 from burnish.records.encoding import IntArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Run, Split, Step
@@ -398,7 +398,8 @@ def test_an_answering_model_cuts_its_passes_and_says_so(root: Path, tmp_path: Pa
     want = embedder.vectors(embedder.encode(texts))
     with greedy(100, training=False):
         assert_allclose(embedder.vectors(embedder.encode(texts)), want, atol=1e-5)
-    assert embedder.tightest.tokens is not None
+    least = min(fitted.tightest.tokens or 0, embedder.tightest.tokens or 0)
+    assert f"at most {least} tokens" in str(told_of(fitted, embedder, object()))
 
 
 def test_features_and_judging_are_cut_recorded_and_replayed(root: Path, tmp_path: Path) -> None:

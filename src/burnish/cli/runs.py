@@ -11,6 +11,9 @@ from burnish.cli.options import HERE, JsonOption, ProjectOption
 
 app = typer.Typer(help="Look at trainings.")
 
+# Fields of a run that are shown in lines of their own.
+_APART = ("recipe", "environment", "estimate", "splits")
+
 
 @app.command("list")
 def list_runs(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
@@ -64,10 +67,11 @@ def show(
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
-    parts = ("estimate", "recipe", "environment")
-    for name, value in found.model_dump(mode="json", exclude=set(parts)).items():
+    for name, value in found.model_dump(mode="json", exclude={*_APART}).items():
         say.result(f"{name:20} {value}")
-    for part in parts:
+    for split in found.splits:
+        say.result(f"{'memory':20} {split.told()}")
+    for part in ("estimate", "recipe", "environment"):
         inner = getattr(found, part)
         if inner is None:
             continue

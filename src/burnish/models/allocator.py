@@ -25,22 +25,32 @@ def keep_freed_memory() -> bool:
     """Ask the C library to keep freed blocks below 1 GiB; True when it agreed (glibc only), else nothing changed.
 
     Gradients of a large embedding table come and go with every update; by default each is mapped afresh
-    and its pages zeroed by the kernel. Results are the same bytes. Under `ulimit -v` or `-d` the opposite is asked
-    for: what is kept would count against the limit, and after a shortage smaller passes would find no more room.
+    and its pages zeroed by the kernel. Results are the same bytes. Under a limit nothing is kept: see respect_limit.
 
     Source: our experiment of 2026-11-22 (LOG.md, allocator): 1.22 times the training tokens a second.
     """
     mallopt = _function("mallopt")
-    if mallopt is None:
-        return False
-    if _limited():
-        mallopt(_M_MMAP_THRESHOLD, _LIMITED_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _LIMITED_BYTES)
-        mallopt(
-            _M_ARENA_MAX, 1
-        )  # each further one reserves 64 MiB, and a failed allocation asks for one
+    if mallopt is None or _limited():
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES) & mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
+
+
+def respect_limit() -> bool:
+    """Under `ulimit -v` or `-d`: ask the C library to give every block of a tensor's size back when it is freed, and to
+    keep one heap. True when it agreed (glibc only); without a limit nothing is changed.
+
+    What is kept counts against the limit: after a shortage smaller passes would find no more room than the large one
+    did. Each further heap reserves 64 MiB, a thread makes one, and an allocation that fails moves into it for good.
+    To be asked before a model is loaded, which makes threads.
+
+    Source: tests/soak/memory_ladder.py, 2026-11-23: trainings that found no room for a single row, with memory that
+    suffices otherwise.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is None or not _limited():
+        return False
+    asked = (mallopt(_M_MMAP_THRESHOLD, _LIMITED_BYTES), mallopt(_M_TRIM_THRESHOLD, _LIMITED_BYTES))
+    return all((*asked, mallopt(_M_ARENA_MAX, 1)))
 
 
 def _limited() -> bool:

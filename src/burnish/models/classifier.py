@@ -14,9 +14,11 @@ from torch import nn
 
 from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
+from burnish.models.allocator import respect_limit
 from burnish.models.family import family_of, model_type_of
 from burnish.models.learner import Learner, forward, hush, layout_of, pick_device, pick_precision
-from burnish.models.room import Room, Tightest, passes
+from burnish.models.room import Room, passes
+from burnish.models.shortage import Tightest
 from burnish.records.encoding import Encoding, FloatArray, IntArray
 from burnish.records.recipe import Recipe
 
@@ -84,6 +86,7 @@ def new_classifier(
 ) -> Learner:
     """A base model with a fresh head for these labels; `recipe.seed` decides the head."""
     hush()
+    respect_limit()
     torch.manual_seed(recipe.seed)
     family = family_of(model_type_of(folder))
     model = family.load(folder, label_names=label_names, objective=objective, recipe=recipe)
@@ -117,6 +120,7 @@ def load_classifier(folder: Path, *, precision: str, temperature: float = 1.0) -
     Raises: model-type-unknown.
     """
     hush()
+    respect_limit()
     family = family_of(model_type_of(folder))
     model = family.load(folder, label_names=None, objective=None, recipe=None)
     n_labels = int(cast(Any, model).config.num_labels)

@@ -13,9 +13,11 @@ from transformers import AutoModel
 
 from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
+from burnish.models.allocator import respect_limit
 from burnish.models.learner import Layout, hush, layout_of, pick_device
-from burnish.models.room import Room, Tightest, passes
+from burnish.models.room import Room, passes
 from burnish.models.rows import flat_rows, padded_rows
+from burnish.models.shortage import Tightest
 from burnish.models.stacks import hidden_states, padded_hidden_states
 from burnish.records.encoding import Batch, Encoding, FloatArray, IntArray
 
@@ -48,6 +50,7 @@ class Embedder:
 def load_embedder(folder: Path, *, max_tokens: int) -> Embedder:
     """The base model of a folder, in evaluation mode, fp32."""
     hush()
+    respect_limit()
     model = AutoModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )

@@ -18,31 +18,6 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True)
-class Tightest:
-    """The fewest tokens a pass had to be cut to so far; None while every pass fitted."""
-
-    tokens: int | None = None
-
-    def note(self, shortage: Shortage) -> None:
-        """Remember a shortage."""
-        self.tokens = min(self.tokens or shortage.half, shortage.half)
-
-    def told(self) -> str | None:
-        """The sentence for whoever waits for the answers, None when there is nothing to say.
-
-        Example:
-            >>> Tightest(256).told()
-            'out of memory: answered with passes of at most 256 tokens; the answers are the same'
-        """
-        if self.tokens is None:
-            return None
-        return (
-            f"out of memory: answered with passes of at most {self.tokens:,} tokens;"
-            " the answers are the same"
-        )
-
-
-@dataclass(slots=True)
 class Room:
     """How many tokens a pass may take. Lowered by half of a pass that found no memory, `lowered` being told of it first."""
 

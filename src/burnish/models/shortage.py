@@ -52,6 +52,38 @@ class Shortage:
         return self.tokens // 2
 
 
+@dataclass(slots=True)
+class Tightest:
+    """The fewest tokens a pass had to be cut to so far; None while every pass fitted."""
+
+    tokens: int | None = None
+
+    def note(self, shortage: Shortage) -> None:
+        """Remember a shortage."""
+        self.tokens = min(self.tokens or shortage.half, shortage.half)
+
+    def told(self) -> str | None:
+        """The sentence for whoever waits for the answers, None when there is nothing to say.
+
+        Example:
+            >>> Tightest(256).told()
+            'out of memory: answered with passes of at most 256 tokens; the answers are the same'
+        """
+        if self.tokens is None:
+            return None
+        return (
+            f"out of memory: answered with passes of at most {self.tokens:,} tokens;"
+            " the answers are the same"
+        )
+
+
+def told_of(*answering: object) -> str | None:
+    """What models that answered have to say of memory; None when there was enough, or they do not keep count."""
+    tightest = [getattr(one, "tightest", None) for one in answering]
+    found = [one.tokens for one in tightest if isinstance(one, Tightest) and one.tokens is not None]
+    return Tightest(min(found)).told() if found else None
+
+
 def is_shortage(error: BaseException) -> bool:
     """Whether an error says that memory was not there, whoever asked for it.
 

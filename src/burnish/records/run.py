@@ -40,6 +40,19 @@ class Split(Record):
     before: int
     tokens: int
 
+    def told(self) -> str:
+        """One line for people.
+
+        Example:
+            >>> Split(step=12, during="update", before=16384, tokens=8192).told()
+            'out of memory at step 12 with 16,384 tokens a piece: going on with 8,192'
+        """
+        during = {"update": "", "features": " (features of the base)", "judging": " (validation)"}
+        return (
+            f"out of memory at step {self.step}{during[self.during]} with {self.before:,} tokens a piece:"
+            f" going on with {self.tokens:,}"
+        )
+
 
 class Environment(Record):
     """What must be equal for equal bytes.

@@ -54,7 +54,7 @@ from burnish.train.probe import probe_head
 from burnish.train.result import has_result, save_result
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
-from burnish.train.splits import Splits, told
+from burnish.train.splits import Splits
 from burnish.train.spoken import announced, compared
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
@@ -159,7 +159,7 @@ def fit(
         run = run.model_copy(update={"splits": splits.made})
         # before anything goes on with it: whoever resumes replays it
         write_sealed(folder / RECORD, run)
-        around.announce(told(split))
+        around.announce(split.told())
 
     splits = Splits(run.splits, note)
 

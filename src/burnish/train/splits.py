@@ -68,17 +68,3 @@ class Splits:
             self.cut(shortage, during=during, step=step, place="")
 
         return Room(self.tokens(during, step=step, most=most), lowered)
-
-
-def told(split: Split) -> str:
-    """One line for people.
-
-    Example:
-        >>> told(Split(step=12, during="update", before=16384, tokens=8192))
-        'out of memory at step 12 with 16,384 tokens a piece: going on with 8,192'
-    """
-    during = {"update": "", "features": " (features of the base)", "judging": " (validation)"}
-    return (
-        f"out of memory at step {split.step}{during[split.during]} with {split.before:,} tokens a piece:"
-        f" going on with {split.tokens:,}"
-    )
