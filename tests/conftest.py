@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+# before torch is imported, here and in every command a test starts: the models are so small that a second thread
+# only waits for the first, and beside other work it waits long (LOG.md, 2026-11-23)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 
 

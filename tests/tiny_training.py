@@ -31,14 +31,14 @@ WORDS = {
 FILLERS = ("please", "hello there,", "since monday", "again and again", "I wonder:", "urgent!", "")
 
 
-def sentences(count: int, *, seed: int = 1) -> list[tuple[str, str]]:
-    """Texts of different lengths with their labels, made up from a few phrases."""
+def sentences(count: int, *, seed: int = 1, words: int = 9) -> list[tuple[str, str]]:
+    """Texts of different lengths (up to about so many words) with their labels, made up from a few phrases."""
     random = np.random.default_rng(seed)
     rows = []
     for place in range(count):
         label = list(WORDS)[place % len(WORDS)]
         said = [str(random.choice(WORDS[label]))]
-        said += [str(random.choice(FILLERS)) for _ in range(int(random.integers(0, 9)))]
+        said += [str(random.choice(FILLERS)) for _ in range(int(random.integers(0, words)))]
         rows.append((f"{' '.join(random.permutation(said))} {place}", label))
     return rows
 
@@ -115,9 +115,9 @@ def train_tiny(
     )
 
 
-def write_project(folder: Path, *, rows: int = 60) -> None:
+def write_project(folder: Path, *, rows: int = 60, words: int = 9) -> None:
     """A CSV of made-up tickets, for `burnish init` and `burnish train`."""
     with (folder / "tickets.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "intent"])
-        writer.writerows(sentences(rows))
+        writer.writerows(sentences(rows, words=words))

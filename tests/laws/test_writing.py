@@ -19,6 +19,7 @@ from burnish.models.draw import choice_mask
 from burnish.models.generate import Asked, Generated, generate, next_logits, opened, stream
 from burnish.models.learner import layout_of
 from burnish.models.likelihood import choice_log_likelihoods
+from burnish.models.room import Room
 from burnish.models.writer import (
     Writer,
     choose_method,
@@ -404,11 +405,11 @@ def test_the_judged_loss_is_the_mean_over_supervised_tokens(name: str) -> None:
     for row in rows:
         alone = text_rows([row], places=[""])
         part = float(alone.weights_R.sum())
-        total += mean_token_loss(writer, alone, pause=lambda: None) * part
+        total += mean_token_loss(writer, alone, room=Room(4096, print), pause=lambda: None) * part
         weight += part
-    assert mean_token_loss(writer, every, pause=lambda: None) == pytest.approx(
-        total / weight, abs=1e-5
-    )
+    assert mean_token_loss(
+        writer, every, room=Room(4096, print), pause=lambda: None
+    ) == pytest.approx(total / weight, abs=1e-5)
 
 
 def test_a_row_that_asks_for_nothing_is_named_before_training() -> None:

@@ -205,22 +205,21 @@ def test_outliers_and_equal_meanings_are_told(cloud: dict[str, np.ndarray]) -> N
 
 def test_tuned_models_judge_rows_they_never_saw(tmp_path: Path) -> None:
     """A training for each fold: every row gets probabilities, and a row's own label has no part in them."""
-    rows = sentences(48)
+    rows = sentences(180)
     task = make_task()
     labelled = labelled_texts(task, examples(rows))
-    folds = np.arange(48) % 2
+    folds = np.arange(180) % 2
     base = tiny_base(tmp_path / "bases")
     around = Surroundings(lambda: AT, lambda text: None, lambda step: None, lambda: None, 1e9)
 
     def judged(targets_RL: FloatArray, runs: str) -> FloatArray:
         part = replace(labelled, targets_RL=targets_RL)
-        tuning = Tuning(base, small_recipe(epochs=3), tmp_path / runs, around)
+        tuning = Tuning(base, small_recipe(epochs=30, learning_rate=3e-3), tmp_path / runs, around)
         return tuned_probabilities(task, part, folds, objective="softmax", tuning=tuning)
 
     found = judged(labelled.targets_RL, "one")
     assert np.allclose(found.sum(axis=1), 1)
-    # of three labels, from 24 rows and a base of random weights: 0.52 to 0.65, the last bits of a sum decide
-    assert (found.argmax(axis=1) == labelled.targets_RL.argmax(axis=1)).mean() > 0.42
+    assert (found.argmax(axis=1) == labelled.targets_RL.argmax(axis=1)).mean() > 0.6
     # the even rows' labels are turned: the models of the odd rows are all that changes
     turned = labelled.targets_RL.copy()
     turned[::2] = np.roll(turned[::2], 1, axis=1)

@@ -125,16 +125,17 @@ def test_stopped_before_the_first_step_nothing_is_lost(root: Path, tmp_path: Pat
 def test_stopped_while_judging_it_goes_on_from_the_last_checkpoint(
     root: Path, plain: tuple[Run, Path], tmp_path: Path
 ) -> None:
-    """The signal comes after the third update, whose epoch is not judged any more."""
-    asked: list[int] = []
+    """The signal comes when the third update is made and its epoch is being judged."""
+    asked_after: list[int] = []  # the updates told of at each question
+    told: list[object] = []
 
     def stop() -> int | None:
-        asked.append(1)
-        # asked after updates 1 and 2, then while judging epoch 1
-        return 143 if len(asked) == 3 else None
+        asked_after.append(len(told))
+        # the question after update 2 itself, then the first one while judging epoch 1
+        return 143 if asked_after.count(2) == 2 else None
 
     with pytest.raises(BurnishError) as caught:
-        train_tiny(root, tmp_path, RECIPE, stop=stop)
+        train_tiny(root, tmp_path, RECIPE, on_step=told.append, stop=stop)
     assert "between two steps" in caught.value.problems[0].what
     assert train_tiny(root, tmp_path, RECIPE).weights_sha256 == plain[0].weights_sha256
 

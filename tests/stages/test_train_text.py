@@ -236,9 +236,10 @@ def test_a_look_without_gradients_does_not_spoil_quantised_training(root: Path) 
                   and not hasattr(part, "base_layer")]  # fmt: skip
         assert layers and not any(layer.support_avx512bf16_for_cpu for layer in layers)
         if look:
+            from burnish.models.room import Room
             from burnish.train.token_rows import mean_token_loss
 
-            mean_token_loss(writer, rows, pause=lambda: None)
+            mean_token_loss(writer, rows, room=Room(4096, print), pause=lambda: None)
         shares = token_shares(writer, rows)
         shares(np.arange(8), 1.0).sum().backward()
         slopes.append(torch.cat([one.grad.flatten() for one in writer.model.parameters()

@@ -188,6 +188,7 @@ WRITERS = {
     "monitor/reference.py": STAGED,
     "train/checkpoint.py": STAGED,
     "train/result.py": STAGED,
+    "train/warm_up.py": STAGED,
     "cli/main.py": "the story of a fault of ours, in the system's temporary folder",
 }
 STORE_WRITERS = {

@@ -34,6 +34,7 @@ from burnish.errors import (
     BurnishError,
     fail,
 )
+from burnish.models.shortage import is_shortage, memory_full
 
 # typer carries its own copy of click since 0.16; its public exceptions lead to the right family either way
 _CommandLineError: type[Exception] = next(
@@ -98,28 +99,25 @@ def _code_of(arguments: list[str] | None) -> int:
         # the reader of our output (head, less) has gone: not our fault, nothing to say
         sys.stderr.close()
         return EXIT_DONE
-    except OSError as error:
-        say.problem(_outside(error))
-        return 1
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _TRAIN_PACKAGES:
-            raise SystemExit(_told_bug(error)) from None
-        say.problem(_extra(package))
-        return EXIT_PROBLEM
-    except MemoryError:
-        say.problem(
-            fail(
-                "memory-full",
-                "the machine's memory is used up",
-                expected="room for the model and one batch",
-                fix="lower batch_tokens or max_tokens in recipe.toml, or use a smaller base model",
-            )
-        )
-        return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: told, kept, re-raised as exit 70
-        raise SystemExit(_told_bug(error)) from None
+        told = _outside_of_us(error)
+        if told is None:
+            raise SystemExit(_told_bug(error)) from None
+        say.problem(told)
+        return EXIT_PROBLEM
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _outside_of_us(error: Exception) -> BurnishError | None:
+    """The problem behind an error that the machine or the installation made, None when it is a fault of ours."""
+    if is_shortage(error):
+        return memory_full(error)
+    if isinstance(error, OSError):
+        return _outside(error)
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        return _extra(package) if package in _TRAIN_PACKAGES else None
+    return None
 
 
 def _usage(error: Any) -> BurnishError:

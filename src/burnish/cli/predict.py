@@ -34,6 +34,7 @@ def predict(
     from burnish.data.read import read_rows, sniff
     from burnish.deploy.batch import predict_file
     from burnish.deploy.versions import open_version
+    from burnish.models.shortage import told_of
     from burnish.project import open_project
     from burnish.store.durable import replacing
 
@@ -65,5 +66,7 @@ def predict(
         f"{result.rows} rows: {result.answered} answered by {found.deployment.version}, "
         f"{result.refused} refused, {result.truncated} cut to the model's length"
     )
+    if told := told_of(found.opened.fitted):
+        say.progress(told)
     if output is not None:
         say.progress(f"wrote {output}")

@@ -11,6 +11,9 @@ from burnish.cli.options import HERE, JsonOption, ProjectOption
 
 app = typer.Typer(help="Look at trainings.")
 
+# Fields of a run that are shown in lines of their own.
+_APART = ("recipe", "environment", "estimate", "splits")
+
 
 @app.command("list")
 def list_runs(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
@@ -58,14 +61,22 @@ def show(
     """One run: recipe, environment, result."""
     from burnish import lifecycle
     from burnish.project import open_project
+    from burnish.train.spoken import compared
 
     found = lifecycle.read_run(open_project(project), run)
     if as_json:
         say.as_json(found.model_dump(mode="json"))
         return
-    for name, value in found.model_dump(mode="json", exclude={"recipe", "environment"}).items():
+    for name, value in found.model_dump(mode="json", exclude={*_APART}).items():
         say.result(f"{name:20} {value}")
-    for part in ("recipe", "environment"):
+    for split in found.splits:
+        say.result(f"{'memory':20} {split.told()}")
+    for part in ("estimate", "recipe", "environment"):
+        inner = getattr(found, part)
+        if inner is None:
+            continue
         say.result(part)
-        for name, value in getattr(found, part).model_dump(mode="json").items():
+        if part == "estimate" and inner.took_seconds is not None:
+            say.result(f"  {compared(inner)}")
+        for name, value in inner.model_dump(mode="json").items():
             say.result(f"  {name:28} {value}")

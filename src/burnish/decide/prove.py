@@ -18,6 +18,7 @@ from burnish.evaluate.report import lengths_of, make_report
 from burnish.evaluate.scored import Scored, score
 from burnish.evaluate.worst import Nearby
 from burnish.models.fitted import Fitted
+from burnish.models.shortage import told_of
 from burnish.records.decision import Decision
 from burnish.records.example import Example, Split
 from burnish.records.report import Comparison, Report
@@ -66,10 +67,14 @@ def prove(
         plain = load_embedder(base, max_tokens=max_tokens)
         vectors = RememberedVectors(plain, {})
     tried = try_baselines(task, rows, vectors=vectors, plain=plain, seed=seed, announce=announce)
+    if told := told_of(plain):
+        announce(told)
     temperature = 1.0
     if run is not None and run_folder is not None:
         announce("evaluate the tuned model")
-        tuned, temperature = _try_tuned(task, rows, run=run, run_folder=run_folder, seed=seed)
+        tuned, temperature = _try_tuned(
+            task, rows, run=run, run_folder=run_folder, seed=seed, announce=announce
+        )
         tried[TUNED] = tuned
     decision = decide(tried, metric=task.primary_metric, seed=seed)
     nearby = None
@@ -109,6 +114,7 @@ def _try_tuned(
     run: Run,
     run_folder: Path,
     seed: int,
+    announce: Callable[[str], None],
 ) -> tuple[Tried, float]:
     from burnish.models.classifier import load_calibrated, load_fitted, weights_bytes
 
@@ -145,6 +151,8 @@ def _try_tuned(
         deployable=True,
         seed=seed,
     )
+    if told := told_of(raw, fitted):
+        announce(told)
     return tried, temperature
 
 

@@ -16,6 +16,7 @@ from burnish.records.decision import Candidate, Decision
 from burnish.records.report import Comparison, Measure, Report
 from burnish.records.run import Run, Step
 from burnish.records.task import Task
+from burnish.train.spoken import duration, size
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -154,8 +155,8 @@ def _environment() -> Environment:
         "interval": shown.interval,
         "difference": shown.difference,
         "p_value": shown.p_value,
-        "size": shown.size,
-        "duration": shown.duration,
+        "size": size,
+        "duration": duration,
         "count": lambda number: f"{number:,}",
         "percent": lambda share: shown.number(share),
         # the pictures are our own markup; every text in them was escaped when drawn

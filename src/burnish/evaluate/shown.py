@@ -94,31 +94,3 @@ def p_value(comparison: Comparison) -> str:
         '< 0.001'
     """
     return "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
-
-
-def size(count: float) -> str:
-    """Bytes in the unit that suits them.
-
-    Example:
-        >>> size(0), size(90_900_000)
-        ('0 B', '90.9 MB')
-    """
-    amount, units = float(count), ["B", "kB", "MB", "GB"]
-    while amount >= 1000 and len(units) > 1:
-        amount, units = amount / 1000, units[1:]
-    return f"{amount:.0f} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them.
-
-    Example:
-        >>> duration(0.4), duration(75), duration(4000)
-        ('0.4 s', '1 min 15 s', '1 h 6 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -50,3 +50,10 @@ def add_adapters(model: nn.Module, recipe: Recipe, *, task: str, targets: str) -
 def merge_lora(model: nn.Module) -> nn.Module:
     """The plain model with adapters added into its weights; the caller compares outputs before use."""
     return cast(Any, model).merge_and_unload()
+
+
+def remove_lora(model: nn.Module) -> nn.Module:
+    """The plain model as it was before `add_lora`: the same modules, weights, and all of them learning again."""
+    plain = cast(nn.Module, cast(Any, model).unload())
+    plain.requires_grad_(True)
+    return plain

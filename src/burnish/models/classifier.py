@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,16 +12,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from burnish.encode.pack import micro_batches, pack
+from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
 from burnish.errors import fail
+from burnish.models.allocator import respect_limit
 from burnish.models.family import family_of, model_type_of
 from burnish.models.learner import Learner, forward, hush, layout_of, pick_device, pick_precision
-from burnish.records.encoding import Encoding, FloatArray
+from burnish.models.room import Room, passes
+from burnish.models.shortage import Tightest
+from burnish.records.encoding import Encoding, FloatArray, IntArray
 from burnish.records.recipe import Recipe
 
 # Tokens of one inference forward pass. Source: LOG.md, 2026-11-22, inference batch size.
-_INFERENCE_TOKENS = 1024
+INFERENCE_TOKENS = 1024
 # The BERT paper's initialisation, which every family here shares.
 _FRESH_STD = 0.02
 TOKENIZER_FILES = (
@@ -38,26 +41,46 @@ TOKENIZER_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class TransformersFitted:
-    """A sequence classifier with its tokenizer: the Fitted of the transformers engine."""
+    """A sequence classifier with its tokenizer: the Fitted of the transformers engine.
+
+    `tightest` remembers whether memory made it answer in smaller pieces.
+    """
 
     learner: Learner
     tokeniser: Tokeniser
+    tightest: Tightest = field(default_factory=Tightest)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Token ids of each text."""
         return tokenise(self.tokeniser, texts)
 
     def logits(self, encodings: Sequence[Encoding]) -> FloatArray:
-        """Logits (R, L) of each row, computed longest first, rows of like length together."""
-        n_labels = self.learner.n_labels
-        result = np.zeros((len(encodings), n_labels))
-        lengths = [len(encoding) for encoding in encodings]
-        ones = np.ones(len(encodings))
-        rows_left = np.arange(len(encodings))
-        for rows in micro_batches(rows_left, lengths, batch_tokens=_INFERENCE_TOKENS):
-            batch = pack(encodings, rows, targets_RL=result, weights_R=ones)
-            result[rows] = forward(self.learner, batch)
-        return result
+        """Logits (R, L) of each row, computed longest first, rows of like length together.
+
+        Raises: memory-full.
+        """
+        room = Room(INFERENCE_TOKENS, self.tightest.note)
+        return row_logits(self.learner, encodings, room=room, place=lambda row: str(row + 1))
+
+
+def row_logits(
+    learner: Learner, encodings: Sequence[Encoding], *, room: Room, place: Callable[[int], str]
+) -> FloatArray:
+    """Logits (R, L) of each row, in passes that fit the room; `place` names a row that alone does not.
+
+    Raises: memory-full.
+    """
+    result = np.zeros((len(encodings), learner.n_labels))
+    lengths = [len(encoding) for encoding in encodings]
+    ones = np.ones(len(encodings))
+
+    def answer(piece: IntArray) -> FloatArray:
+        return forward(learner, pack(encodings, piece, targets_RL=result, weights_R=ones))
+
+    every = np.arange(len(encodings))
+    for rows, logits_RL in passes(every, lengths, room=room, compute=answer, place=place):
+        result[rows] = logits_RL
+    return result
 
 
 def new_classifier(
@@ -65,6 +88,7 @@ def new_classifier(
 ) -> Learner:
     """A base model with a fresh head for these labels; `recipe.seed` decides the head."""
     hush()
+    respect_limit()
     torch.manual_seed(recipe.seed)
     family = family_of(model_type_of(folder))
     model = family.load(folder, label_names=label_names, objective=objective, recipe=recipe)
@@ -108,6 +132,7 @@ def load_classifier(folder: Path, *, precision: str, temperature: float = 1.0) -
     Raises: model-type-unknown.
     """
     hush()
+    respect_limit()
     family = family_of(model_type_of(folder))
     model = family.load(folder, label_names=None, objective=None, recipe=None)
     n_labels = int(cast(Any, model).config.num_labels)

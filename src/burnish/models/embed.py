@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +11,28 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from burnish.encode.pack import micro_batches, pack
+from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
+from burnish.models.allocator import respect_limit
 from burnish.models.learner import Layout, hush, layout_of, pick_device
+from burnish.models.room import Room, passes
 from burnish.models.rows import flat_rows, padded_rows
+from burnish.models.shortage import Tightest
 from burnish.models.stacks import hidden_states, padded_hidden_states
-from burnish.records.encoding import Batch, Encoding, FloatArray
+from burnish.records.encoding import Batch, Encoding, FloatArray, IntArray
 
 _INFERENCE_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Embedder:
-    """A base model that turns texts into vectors."""
+    """A base model that turns texts into vectors. `tightest` remembers whether memory made the passes smaller."""
 
     model: nn.Module
     tokeniser: Tokeniser
     device: torch.device
     layout: Layout
+    tightest: Tightest = field(default_factory=Tightest)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Token ids of each text."""
@@ -46,6 +50,7 @@ class Embedder:
 def load_embedder(folder: Path, *, max_tokens: int) -> Embedder:
     """The base model of a folder, in evaluation mode, fp32."""
     hush()
+    respect_limit()
     model = AutoModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )
@@ -62,14 +67,19 @@ def _mean_vectors(embedder: Embedder, encodings: Sequence[Encoding]) -> FloatArr
     empty = np.zeros((len(encodings), 1))
     ones = np.ones(len(encodings))
     every = np.arange(len(encodings))
-    for rows in micro_batches(every, lengths, batch_tokens=_INFERENCE_TOKENS):
-        batch = pack(encodings, rows, targets_RL=empty, weights_R=ones)
+
+    def unit(piece: IntArray) -> FloatArray:
+        batch = pack(encodings, piece, targets_RL=empty, weights_R=ones)
         with torch.inference_mode():
             hidden_NH = _hidden(embedder, batch)
             parts = hidden_NH.split(list(batch.lengths))
             mean_RH = torch.stack([part.mean(0) for part in parts])
-            unit_RH = torch.nn.functional.normalize(mean_RH, dim=1)
-        result[rows] = unit_RH.cpu().numpy()
+            return torch.nn.functional.normalize(mean_RH, dim=1).cpu().numpy()
+
+    room = Room(_INFERENCE_TOKENS, embedder.tightest.note)
+    found = passes(every, lengths, room=room, compute=unit, place=lambda row: str(row + 1))
+    for rows, unit_RH in found:
+        result[rows] = unit_RH
     return result
 
 

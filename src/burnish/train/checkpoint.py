@@ -43,6 +43,7 @@ def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState
             best_step=state.best_step,
             best_validation=state.best_validation,
             epochs_without_gain=state.epochs_without_gain,
+            splits=state.splits.made,
         )
         (staging / PROGRESS).write_text(progress.model_dump_json(), encoding="utf-8")
     for old in names_in(target.parent)[:-_KEEP]:
@@ -94,6 +95,7 @@ def restore(folder: Path, model: nn.Module, state: LoopState) -> None:
     state.best_step = progress.best_step
     state.best_validation = progress.best_validation
     state.epochs_without_gain = progress.epochs_without_gain
+    state.splits.join(progress.splits)
 
 
 def restore_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:

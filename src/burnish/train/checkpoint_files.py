@@ -7,6 +7,7 @@ from pathlib import Path
 
 from burnish.errors import Problem
 from burnish.records.record import Record
+from burnish.records.run import Split
 from burnish.store.manifest import verify_folder
 
 WEIGHTS = "weights.safetensors"
@@ -46,6 +47,7 @@ class Progress(Record):
     best_step: int | None
     best_validation: float | None
     epochs_without_gain: int
+    splits: tuple[Split, ...] = ()
 
 
 class Best(Record):

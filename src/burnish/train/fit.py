@@ -20,8 +20,9 @@ from burnish.records.recipe import Recipe
 from burnish.records.run import Run, run_id
 from burnish.records.task import Task
 from burnish.train.environment import environment
-from burnish.train.follow import Lesson, Prepared, Surroundings, pause, train_in_folder
-from burnish.train.forward import Forward, forward_of, pooled_features
+from burnish.train.estimate import Rows, forecast_of, refuse_too_large
+from burnish.train.follow import Lesson, Prepared, Start, Surroundings, pausing, train_in_folder
+from burnish.train.forward import Forward, Placed, forward_of, pooled_features
 from burnish.train.loop import TrainRows, label_shares, not_finite
 from burnish.train.objective import Objective
 from burnish.train.probe import probe_head
@@ -37,6 +38,11 @@ class _Rows:
 
     labelled: LabelledTexts
     encodings: list[Encoding]
+
+    @property
+    def placed(self) -> Placed:
+        """The rows without their labels."""
+        return Placed(self.encodings, self.labelled.places)
 
 
 def fit(
@@ -59,7 +65,8 @@ def fit(
     kill the weights end byte-identical on the same machine kind with the same number of threads.
 
     Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs,
-        checkpoint-other-version, run-damaged, disk-full, and the codes of new_classifier and load_tokeniser.
+        checkpoint-other-version, run-damaged, disk-full, memory-full, memory-too-small, and the codes of
+        new_classifier and load_tokeniser.
     """
     refuse_empty(len(train.texts), len(validation.texts))
     identity = run_id(
@@ -68,6 +75,7 @@ def fit(
     folder = runs / identity
 
     def prepare(earlier: Run | None) -> Prepared:
+        refuse_too_large(base.folder, recipe)
         learner = new_classifier(
             base.folder, label_names=task.label_names, objective=objective, recipe=recipe
         )
@@ -88,6 +96,7 @@ def fit(
             recipe=recipe,
             base_sha256=base.sha256,
             environment=environment(learner),
+            splits=earlier.splits if earlier else (),
             status="running",
             truncated_rows=sum(1 for row in encodings if row.dropped_tokens),
             truncated_tokens=sum(row.dropped_tokens for row in encodings),
@@ -96,17 +105,28 @@ def fit(
         )
         return Prepared(
             run,
-            lambda resumed: _lesson(
+            forecast=lambda start: forecast_of(
+                fitted,
+                Rows(encodings, validation_encodings),
+                recipe,
+                objective=objective,
+                made=start.made,
+                fresh=not start.resumed,
+                folder=start.checkpoints,
+                save_every_seconds=around.save_every_seconds,
+                pause=pausing(around),
+            ),
+            lesson=lambda start: _lesson(
                 fitted,
                 _Rows(train, encodings),
                 _Rows(validation, validation_encodings),
                 recipe,
                 objective=objective,
                 judge=judge,
-                resumed=resumed,
+                start=start,
                 around=around,
             ),
-            lambda: save_result(fitted, base, folder, probe=validation_encodings),
+            save=lambda: save_result(fitted, base, folder, probe=validation_encodings),
         )
 
     return train_in_folder(folder, recipe, prepare=prepare, around=around)
@@ -120,24 +140,18 @@ def _lesson(
     *,
     objective: Objective,
     judge: Callable[[FloatArray], float],
-    resumed: bool,
+    start: Start,
     around: Surroundings,
 ) -> Lesson:
     learner = fitted.learner
     forward = _ready(
-        fitted,
-        train,
-        validation,
-        recipe,
-        objective=objective,
-        resumed=resumed,
-        around=around,
+        fitted, train, validation, recipe, objective=objective, start=start, around=around
     )
     labelled = train.labelled
     rows = TrainRows(forward.lengths, labelled.targets_RL, labelled.weights_R, labelled.places)
 
     def judged(step: int) -> float:
-        logits_RL = forward.judged()
+        logits_RL = forward.judged(step)
         broken = np.flatnonzero(~np.isfinite(logits_RL).all(axis=1))
         if len(broken):
             places = [validation.labelled.places[int(row)] for row in broken]
@@ -164,30 +178,29 @@ def _ready(
     recipe: Recipe,
     *,
     objective: Objective,
-    resumed: bool,
+    start: Start,
     around: Surroundings,
 ) -> Forward:
     """Make the model ready for its method: probe, adapters, cached features.
 
-    With `resumed` the probe is left out: every weight it would set comes from the checkpoint.
+    When resumed the probe is left out: every weight it would set comes from the checkpoint.
     """
-    learner = fitted.learner
-
-    probed = recipe.head_start == "probe" and not resumed
+    learner, pause = fitted.learner, pausing(around)
+    probed = recipe.head_start == "probe" and not start.resumed
     features_R1H: Tensor | None = None
     if probed or recipe.method == "head":
         around.announce("features of the frozen base")
-        features_R1H = pooled_features(learner, train.encodings, pause=lambda: pause(around))
+        features_R1H = pooled_features(learner, train.placed, splits=start.splits, pause=pause)
     if probed and features_R1H is not None:
         probe_head(learner, features_R1H, train.labelled.targets_RL, objective=objective)
     choose_trainable(learner, recipe)
     return forward_of(
         learner,
-        fitted,
-        train.encodings,
-        validation.encodings,
+        train.placed,
+        validation.placed,
         features_R1H=features_R1H if recipe.method == "head" else None,
-        pause=lambda: pause(around),
+        splits=start.splits,
+        pause=pause,
     )
 
 

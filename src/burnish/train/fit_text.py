@@ -16,10 +16,10 @@ from burnish.records.run import Run, run_id
 from burnish.records.task import Task
 from burnish.train.environment import environment
 from burnish.train.fit import refuse_empty
-from burnish.train.follow import Lesson, Prepared, Surroundings, pause, train_in_folder
+from burnish.train.follow import Lesson, Prepared, Start, Surroundings, pausing, train_in_folder
 from burnish.train.loop import not_finite
 from burnish.train.result import save_text_result
-from burnish.train.token_rows import TextRows, mean_token_loss, token_shares
+from burnish.train.token_rows import INFERENCE_TOKENS, TextRows, mean_token_loss, token_shares
 
 
 def fit_text(
@@ -68,6 +68,7 @@ def fit_text(
             recipe=recipe,
             base_sha256=base.sha256,
             environment=environment(writer),
+            splits=earlier.splits if earlier else (),
             status="running",
             truncated_rows=sum(1 for lost in truncated if lost),
             truncated_tokens=sum(truncated),
@@ -76,8 +77,13 @@ def fit_text(
         )
         return Prepared(
             run,
-            lambda resumed: _lesson(writer, train, validation, recipe, around=around),
-            lambda: save_text_result(writer, base, folder, probe=validation, stop_ids=stop_ids),
+            forecast=lambda start: None,
+            lesson=lambda start: _lesson(
+                writer, train, validation, recipe, start=start, around=around
+            ),
+            save=lambda: save_text_result(
+                writer, base, folder, probe=validation, stop_ids=stop_ids
+            ),
         )
 
     return train_in_folder(folder, recipe, prepare=prepare, around=around)
@@ -89,12 +95,14 @@ def _lesson(
     validation: TextRows,
     recipe: Recipe,
     *,
+    start: Start,
     around: Surroundings,
 ) -> Lesson:
     choose_method(writer, recipe)
 
     def judged(step: int) -> float:
-        loss = mean_token_loss(writer, validation, pause=lambda: pause(around))
+        room = start.splits.room("judging", step=step, most=INFERENCE_TOKENS)
+        loss = mean_token_loss(writer, validation, room=room, pause=pausing(around))
         if not math.isfinite(loss):
             raise not_finite("the loss on validation rows is", step=step, places=validation.places)
         return -loss

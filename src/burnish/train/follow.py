@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import torch
 from torch import nn
 
 from burnish.errors import EXIT_TERMINATED, BurnishError, fail
+from burnish.models.shortage import shortage_told
 from burnish.records.recipe import Recipe
-from burnish.records.run import Environment, Run, RunStatus, Step
+from burnish.records.run import Environment, Run, RunStatus, Split, Step
 from burnish.store.durable import make_folder, remove_folder, sweep, write_file, write_sealed
 from burnish.store.line_log import LineLog, log_bytes
 from burnish.train.checkpoint import (
@@ -27,11 +27,16 @@ from burnish.train.checkpoint import (
     save_checkpoint,
     weights_are_finite,
 )
+from burnish.train.checkpoint_files import read_progress
+from burnish.train.estimate import Forecast, settled
 from burnish.train.held_signals import signals_held
 from burnish.train.loop import Lessons, LoopState, Shares, not_finite, rows_of_update, updates
+from burnish.train.memory import peak_bytes
 from burnish.train.optimizer import make_optimizer
 from burnish.train.result import has_result
 from burnish.train.runs import RECORD, STEPS, load_run, sound_steps
+from burnish.train.splits import Splits
+from burnish.train.spoken import announced, compared
 
 # steps.jsonl is synced with every checkpoint and cut back to it on resume, so a lost tail costs nothing
 _STEPS_PER_SYNC = 50
@@ -68,14 +73,28 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A training that may begin: its record, its lesson (given whether a checkpoint will be restored), its end.
+class Start:
+    """Where a training begins: after `made` updates (`resumed`: from a checkpoint), what memory allowed so far, and
+    the folder of its checkpoints.
+    """
 
-    `save` writes the model in place and answers with the SHA-256 of its weights.
+    made: int
+    resumed: bool
+    splits: Splits
+    checkpoints: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A training that may begin: its record, the estimate of what it will take, its lesson, its end.
+
+    `forecast` leaves everything as it was and says None where there is nothing to tell; `save` writes the model in
+    place and answers with the SHA-256 of its weights.
     """
 
     run: Run
-    lesson: Callable[[bool], Lesson]
+    forecast: Callable[[Start], Forecast | None]
+    lesson: Callable[[Start], Lesson]
     save: Callable[[], str]
 
 
@@ -91,7 +110,7 @@ def train_in_folder(
     `prepare` gets the record an earlier attempt left. The folder ends with `run.json`, `steps.jsonl` and `model/`.
 
     Raises: loss-not-finite, training-interrupted (exit 130 or 143), merge-differs, checkpoint-other-version,
-        run-damaged, disk-full.
+        run-damaged, disk-full, memory-full, memory-too-small.
     """
     checkpoints = Checkpoints(folder / "checkpoints")
     earlier = _earlier(folder, announce=around.announce)
@@ -105,68 +124,100 @@ def train_in_folder(
     prepared = prepare(earlier)
     run = prepared.run
     started = time.monotonic()
+    forecast: Forecast | None = None
+
+    def note(split: Split) -> None:
+        nonlocal run
+        run = run.model_copy(update={"splits": splits.made})
+        # before anything goes on with it: whoever resumes replays it
+        write_sealed(folder / RECORD, run)
+        around.announce(split.told())
+
+    splits = Splits(run.splits, note)
 
     def keep(status: RunStatus, facts: Mapping[str, object]) -> Run:
         seconds = run.train_seconds + time.monotonic() - started
-        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now(), **facts}
-        ended = run.model_copy(update=changes)
+        changes = {"status": status, "train_seconds": seconds, "ended_at": around.now()}
+        ended = run.model_copy(update={**changes, "splits": splits.made, **facts})
         write_sealed(folder / RECORD, ended)
         return ended
 
-    write_sealed(folder / RECORD, run)
     if earlier is not None and checkpoints.folder.is_dir():
         _say_what_differs(earlier.environment, run.environment, announce=around.announce)
     try:
-        with _deterministic():
-            state = _follow(prepared, recipe, checkpoints=checkpoints, folder=folder, around=around)
+        with shortage_told(), _deterministic():
+            found = newest_whole(checkpoints, announce=around.announce)
+            made = 0 if found is None else read_progress(found).step
+            start = Start(made, found is not None, splits, checkpoints.folder)
+            forecast = prepared.forecast(start)
+            if forecast is not None:
+                run = run.model_copy(update={"estimate": forecast.said})
+                around.announce(announced(forecast.said, recipe))
+            write_sealed(folder / RECORD, run)
+            state = _follow(
+                prepared.lesson(start),
+                recipe,
+                start=start,
+                found=found,
+                folder=folder,
+                around=around,
+            )
             weights_sha256 = prepared.save()
     except BurnishError as error:
         status = "interrupted" if error.code == "training-interrupted" else "failed"
         logged, _ = sound_steps(folder)
         steps_made = logged[-1].step if logged else 0
-        keep(status, {"steps": steps_made, "message": error.problems[0].what})
+        facts: dict[str, object] = {"steps": steps_made, "message": error.problems[0].what}
+        if forecast is not None:
+            facts["estimate"] = settled(forecast, step=steps_made, ended=False)
+        keep(status, facts)
         raise
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    done = keep(
-        "done",
-        {
-            "steps": state.step,
-            "best_step": state.best_step,
-            "best_validation": state.best_validation,
-            "weights_sha256": weights_sha256,
-            "peak_memory_bytes": peak_bytes,
-        },
-    )
+    facts = {
+        "steps": state.step,
+        "best_step": state.best_step,
+        "best_validation": state.best_validation,
+        "weights_sha256": weights_sha256,
+        "peak_memory_bytes": peak_bytes(),
+    }
+    if forecast is not None:
+        facts["estimate"] = measured = settled(forecast, step=state.step, ended=True)
+        around.announce(compared(measured))
+    done = keep("done", facts)
     remove_folder(checkpoints.folder)
     return done
 
 
-def pause(around: Surroundings) -> None:
-    """Between two pieces of work that hold no update: stop here if somebody asked for it.
+def pausing(around: Surroundings) -> Callable[[], None]:
+    """What work that holds no update calls every few seconds: it ends there when it was asked to.
 
-    Raises: training-interrupted.
+    What is returned raises training-interrupted.
     """
-    code = around.stop()
-    if code is not None:
-        raise _interrupted(code, "between two steps; what was saved before stands")
+
+    def pause() -> None:
+        code = around.stop()
+        if code is not None:
+            raise _interrupted(code, "between two steps; what was saved before stands")
+
+    return pause
 
 
 def _follow(
-    prepared: Prepared,
+    lesson: Lesson,
     recipe: Recipe,
     *,
-    checkpoints: Checkpoints,
+    start: Start,
+    found: Path | None,
     folder: Path,
     around: Surroundings,
 ) -> LoopState:
-    """From the base model or the newest whole checkpoint to the last step: log, judge, save, stop.
+    """From the base model or the checkpoint `found` to the last step: log, judge, save, stop.
 
     The model ends with the best weights.
     """
-    found = newest_whole(checkpoints, announce=around.announce)
-    lesson = prepared.lesson(found is not None)
+    checkpoints = Checkpoints(start.checkpoints)
     model, rows = lesson.model, lesson.rows
-    state = LoopState(make_optimizer(model, recipe, head_modules=lesson.head_modules))
+    optimizer = make_optimizer(model, recipe, head_modules=lesson.head_modules)
+    state = LoopState(optimizer, splits=start.splits)
     if found is not None:
         restore(found, model, state)
         around.announce(f"resuming after step {state.step}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from burnish.encode.pack import epoch_updates, micro_batches
 from burnish.errors import BurnishError, fail
+from burnish.models.allocator import collect_memory
+from burnish.models.shortage import Shortage, is_shortage, shortage_of
 from burnish.records.encoding import FloatArray, IntArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Step
 from burnish.train.objective import Objective, row_losses
 from burnish.train.optimizer import set_learning_rate, trainable
 from burnish.train.schedule import learning_rate
+from burnish.train.splits import Splits
 
 # Rows an error names; beyond these a number says enough.
 _NAMED_ROWS = 8
@@ -68,6 +71,7 @@ class LoopState:
     best_step: int | None = None
     best_validation: float | None = None
     epochs_without_gain: int = 0
+    splits: Splits = field(default_factory=Splits)
 
 
 def steps(
@@ -120,7 +124,11 @@ def updates(
     is a pure function of (rows, recipe, k) and the state, so a restored state continues bit for bit.
     After an epoch's last update `judge` (higher is better) is asked and the Step carries its answer.
 
-    Raises: loss-not-finite naming the rows; the model is not updated by such a step.
+    An update whose piece finds no memory begins again in pieces half as large, which stay so; `state.splits`
+    is told first.
+
+    Raises: loss-not-finite naming the rows; memory-full naming the row that alone does not fit. The model is not
+        updated by such a step.
     """
     epoch_size = _epoch_size(rows, recipe)
     of = epoch_size * recipe.epochs
@@ -140,7 +148,7 @@ def updates(
                 step=step,
                 rate=rate,
                 shares=shares,
-                optimizer=state.optimizer,
+                state=state,
             )
             state.step = step
             validation = None
@@ -204,10 +212,9 @@ def _update(
     step: int,
     rate: float,
     shares: Shares,
-    optimizer: torch.optim.AdamW,
+    state: LoopState,
 ) -> tuple[float, float]:
     model.train()
-    optimizer.zero_grad(set_to_none=True)
     # 1 when no row weighs anything: the sum above it is zero then, and so is the gradient
     weight_sum = float(rows.weights_R[update].sum()) or 1.0
 
@@ -216,25 +223,56 @@ def _update(
         _seed(recipe.seed, step, number)
         return shares(piece, weight_sum)
 
-    total = 0.0
-    pieces = micro_batches(update, rows.lengths, batch_tokens=recipe.batch_tokens)
-    for number, piece in enumerate(pieces):
-        shares_R = seeded(piece, number)
-        finite_R = torch.isfinite(shares_R)
-        if not bool(finite_R.all()):
-            guilty = piece[(~finite_R).cpu().numpy()]
-            raise not_finite("the loss is", step=step, places=rows.places_of(guilty))
-        loss = shares_R.sum()
-        loss.backward()
-        total += float(loss.detach())
+    while True:
+        state.optimizer.zero_grad(set_to_none=True)
+        budget = state.splits.tokens("update", step=step, most=recipe.batch_tokens)
+        pieces = micro_batches(update, rows.lengths, batch_tokens=budget)
+        total = _backward(pieces, rows, shares=seeded, step=step)
+        if not isinstance(total, Shortage):
+            break
+        # a backward pass that stops half-way has added to some gradients: the whole update begins again
+        state.optimizer.zero_grad(set_to_none=True)
+        collect_memory()
+        state.splits.cut(
+            total, during="update", step=step, place=rows.places_of(np.array([total.first]))[0]
+        )
     parameters = list(trainable(model).values())
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm))
     if not math.isfinite(norm):
         guilty = _rows_without_gradient(parameters, update, shares=seeded)
         raise not_finite("the gradient is", step=step, places=rows.places_of(guilty))
-    set_learning_rate(optimizer, rate)
-    optimizer.step()
+    set_learning_rate(state.optimizer, rate)
+    state.optimizer.step()
     return total, norm
+
+
+def _backward(
+    pieces: Sequence[IntArray],
+    rows: Lessons,
+    *,
+    shares: Callable[[IntArray, int], Tensor],
+    step: int,
+) -> float | Shortage:
+    """Add every piece's gradient; the sum of their losses, or the first piece that found no memory.
+
+    Whatever that piece held is gone when this returns.
+    """
+    total = 0.0
+    for number, piece in enumerate(pieces):
+        try:
+            shares_R = shares(piece, number)
+            finite_R = torch.isfinite(shares_R)
+            if not bool(finite_R.all()):
+                guilty = piece[(~finite_R).cpu().numpy()]
+                raise not_finite("the loss is", step=step, places=rows.places_of(guilty))
+            loss = shares_R.sum()
+            loss.backward()
+            total += float(loss.detach())
+        except (MemoryError, RuntimeError) as error:
+            if not is_shortage(error):
+                raise
+            return shortage_of(error, piece, rows.lengths)
+    return total
 
 
 def _rows_without_gradient(

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.encode.pack import micro_batches, pack_tokens
+from burnish.encode.pack import pack_tokens
 from burnish.errors import fail
+from burnish.models.room import Room, passes
 from burnish.models.writer import Writer, supervised_losses
 from burnish.records.encoding import FloatArray, IntArray, TokenRow
 from burnish.train.loop import Shares
 
 # Tokens of one forward pass without gradients.
-_INFERENCE_TOKENS = 4096
+INFERENCE_TOKENS = 4096
 # Rows an error names; beyond these a number says enough.
 _NAMED_ROWS = 8
 
@@ -90,22 +91,30 @@ def token_shares(writer: Writer, rows: TextRows) -> Shares:
     return shares
 
 
-def mean_token_loss(writer: Writer, rows: TextRows, *, pause: Callable[[], None]) -> float:
+def mean_token_loss(
+    writer: Writer, rows: TextRows, *, room: Room, pause: Callable[[], None]
+) -> float:
     """The mean loss of the rows' supervised tokens, weighted, in nats, without dropout: exp of it is the perplexity.
 
-    `pause` is called between passes and may raise. Not a number where an answer is not finite.
+    `pause` is called before passes and may raise. Not a number where an answer is not finite.
+
+    Raises: memory-full naming a row that alone does not fit.
     """
     was_training = writer.model.training
     writer.model.eval()
-    total = 0.0
+
+    def summed(piece: IntArray) -> float:
+        pause()
+        batch = pack_tokens(rows.rows, piece, places=rows.places)
+        losses_S = supervised_losses(writer, batch).double().cpu().numpy()
+        return float(losses_S @ batch.weights_S)
+
+    every = np.arange(len(rows.rows))
+    place = rows.places.__getitem__
     try:
         with torch.inference_mode():
-            every = np.arange(len(rows.rows))
-            for piece in micro_batches(every, rows.lengths, batch_tokens=_INFERENCE_TOKENS):
-                pause()
-                batch = pack_tokens(rows.rows, piece, places=rows.places)
-                losses_S = supervised_losses(writer, batch).double().cpu().numpy()
-                total += float(losses_S @ batch.weights_S)
+            made = passes(every, rows.lengths, room=room, compute=summed, place=place)
+            total = sum(part for _, part in made)
     finally:
         writer.model.train(was_training)
     return total / float(rows.weights_R.sum())
