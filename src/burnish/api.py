@@ -11,12 +11,12 @@ from burnish.data.start import start
 from burnish.edge import cache_folder, fresh_key, make_edge
 from burnish.examine.doctor import Examination, examine
 from burnish.forgetting import forget as forgetting
-from burnish.project import open_project, using_rows
+from burnish.project import Project, open_project, using_rows
 from burnish.records.dataset import Dataset, Issue
 from burnish.records.decision import Decision
 from burnish.records.deployment import Deployment
 from burnish.records.example import Split
-from burnish.records.recipe import Recipe
+from burnish.records.recipe import Recipe, default_recipe
 from burnish.records.report import Report
 from burnish.records.retraining import Retraining
 from burnish.records.run import Run
@@ -45,7 +45,7 @@ def make_dataset(project: str | Path = ".", *, recipe: Recipe | None = None) -> 
     """Freeze the project's rows as a dataset version with its splits."""
     opened = open_project(Path(project))
     with using_rows(opened):
-        return curate.prepare(opened, make_edge(), recipe=recipe or Recipe()).dataset
+        return curate.prepare(opened, make_edge(), recipe=recipe or _defaults(opened)).dataset
 
 
 def export(
@@ -67,8 +67,8 @@ def export(
 
 def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:
     """Fine-tune, or continue; returns at once when this dataset and recipe were trained already."""
-    chosen, edge = recipe or Recipe(), make_edge()
-    opened = open_project(Path(project))
+    edge, opened = make_edge(), open_project(Path(project))
+    chosen = recipe or _defaults(opened)
     with using_rows(opened):
         prepared = curate.prepare(opened, edge, recipe=chosen)
         base = lifecycle.fetch(opened, prepared, chosen, edge)
@@ -77,8 +77,7 @@ def train(project: str | Path = ".", *, recipe: Recipe | None = None) -> Run:
 
 def evaluate(run: Run, project: str | Path = ".") -> Report:
     """Measure a run on the test rows beside every baseline, gates judged."""
-    edge = make_edge()
-    opened = open_project(Path(project))
+    edge, opened = make_edge(), open_project(Path(project))
     prepared = curate.prepare(opened, edge, recipe=run.recipe)
     base = lifecycle.fetch(opened, prepared, run.recipe, edge)
     proof = lifecycle.prove(opened, prepared, run.recipe, edge, base=base, run=run)
@@ -87,8 +86,8 @@ def evaluate(run: Run, project: str | Path = ".") -> Report:
 
 def decide(project: str | Path = ".", *, recipe: Recipe | None = None) -> Decision:
     """Measure what exists without training on the test rows."""
-    chosen, edge = recipe or Recipe(), make_edge()
-    opened = open_project(Path(project))
+    edge, opened = make_edge(), open_project(Path(project))
+    chosen = recipe or _defaults(opened)
     prepared = curate.prepare(opened, edge, recipe=chosen)
     base = lifecycle.fetch(opened, prepared, chosen, edge)
     return lifecycle.prove(opened, prepared, chosen, edge, base=base, run=None).decision
@@ -97,7 +96,7 @@ def decide(project: str | Path = ".", *, recipe: Recipe | None = None) -> Decisi
 def run(project: str | Path = ".", *, recipe: Recipe | None = None) -> lifecycle.Outcome:
     """The whole circle, up to versions in shadow."""
     opened = open_project(Path(project))
-    return lifecycle.circle(opened, recipe or Recipe(), make_edge())
+    return lifecycle.circle(opened, recipe or _defaults(opened), make_edge())
 
 
 def promote(
@@ -191,7 +190,7 @@ def retrain(
     Raises: nothing-new, dataset-missing, live-not-trainable, and the codes of training.
     """
     opened = open_project(Path(project))
-    return maintain.retrain(opened, recipe or Recipe(), make_edge(), because=because)
+    return maintain.retrain(opened, recipe or _defaults(opened), make_edge(), because=because)
 
 
 def forget(
@@ -209,8 +208,7 @@ def forget(
 
     Raises: nothing-matches, forget-what, busy, forget-incomplete, and the codes of reading what is asked for.
     """
-    edge = make_edge()
-    opened = open_project(Path(project))
+    edge, opened = make_edge(), open_project(Path(project))
     wanted = forgetting.asked(
         opened, match=Path(match) if match else None, containing=containing, where=where
     )
@@ -225,3 +223,7 @@ def doctor(project: str | Path = ".") -> Examination:
     Raises: workspace-missing.
     """
     return examine(Path(project), cache=cache_folder())
+
+
+def _defaults(project: Project) -> Recipe:
+    return default_recipe(writes=project.task.writes)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burnish import writing
 from burnish.curate import Prepared, prepare
 from burnish.project import Edge, Project, using_rows
 from burnish.records.dataset import Dataset
@@ -41,6 +42,8 @@ class Outcome:
 
 def fetch(project: Project, prepared: Prepared, recipe: Recipe, edge: Edge) -> BaseModel:
     """The recipe's base model, past the safety gate."""
+    if not project.task.is_closed:
+        return writing.fetch(project, prepared, recipe, edge)
     from burnish.encode.render import render
     from burnish.models.pretrained import open_pretrained
 
@@ -57,6 +60,8 @@ def train(
     project: Project, prepared: Prepared, recipe: Recipe, edge: Edge, *, base: BaseModel
 ) -> Run:
     """Fine-tune by the recipe; the same call again continues, and returns at once when it is done."""
+    if not project.task.is_closed:
+        return writing.train(project, prepared, recipe, edge, base=base)
     from burnish.evaluate.judge import judge_of
     from burnish.tasks.kind import kind_of
     from burnish.train.fit import Surroundings, fit
@@ -95,19 +100,34 @@ def prove(
     The candidate `wanted` gets a report whatever the decision recommends.
     """
     from burnish.decide.prove import prove as prove_candidates
-    from burnish.deploy.bundle import open_bundle
+    from burnish.deploy.bundle import Opened, OpenedText, open_any
     from burnish.deploy.versions import find_live
 
     answering = find_live(project.workspace, project.task.name)
     opened = None
     if answering is not None:
         folder = project.workspace.bundles / answering.bundle_id
-        opened = open_bundle(folder, bundle_id=answering.bundle_id)
-        if opened.task.label_names != project.task.label_names:
+        opened = open_any(folder, bundle_id=answering.bundle_id)
+        if (opened.task.is_closed, opened.task.label_names) != (
+            project.task.is_closed,
+            project.task.label_names,
+        ):
             edge.announce(f"{answering.version} knows other labels: no comparison with it")
             opened = None
         elif _is_one_of_ours(opened.bundle, prepared.dataset, run):
             opened = None
+    if not project.task.is_closed:
+        proof = writing.prove(
+            project,
+            prepared,
+            recipe,
+            edge,
+            base=base,
+            run=run,
+            live=opened.fitted if isinstance(opened, OpenedText) else None,
+            wanted=wanted,
+        )
+        return _counted(project, prepared, proof, edge)
     proof = prove_candidates(
         project.task,
         prepared.rows,
@@ -116,7 +136,7 @@ def prove(
         max_tokens=recipe.max_tokens,
         run=run,
         run_folder=project.workspace.runs / run.id if run else None,
-        live=opened.fitted if opened else None,
+        live=opened.fitted if isinstance(opened, Opened) else None,
         wanted=wanted,
         seed=recipe.seed,
         at=edge.now(),
@@ -191,9 +211,9 @@ def promote_version(
 ) -> Deployment:
     """Make a version (None: the newest in shadow) answer; running servers follow.
 
-    Raises: nothing-to-promote, version-unknown, gate-failed, and the codes of open_bundle.
+    Raises: nothing-to-promote, version-unknown, gate-failed, and the codes of open_any.
     """
-    from burnish.deploy.bundle import open_bundle
+    from burnish.deploy.bundle import open_any
     from burnish.deploy.deployments import promote
     from burnish.deploy.versions import find_version
     from burnish.store.ledger import open_ledger
@@ -201,7 +221,7 @@ def promote_version(
     workspace = project.workspace
     chosen = find_version(workspace, project.task.name, version=version)
     folder = workspace.bundles / chosen.bundle_id
-    bundle = open_bundle(folder, bundle_id=chosen.bundle_id).bundle
+    bundle = open_any(folder, bundle_id=chosen.bundle_id).bundle
     with open_ledger(workspace.ledger_path) as ledger:
         return promote(ledger, bundle, by=edge.by, because=because, at=edge.now(), force=force)
 

@@ -266,6 +266,7 @@ def _begin(
 
 
 def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Retraining:
+    from burnish.decide.candidates import Tried
     from burnish.decide.decision import TUNED
     from burnish.deploy.versions import open_version
     from burnish.retrain.book import note
@@ -292,13 +293,15 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
     proof = prove(project, prepared, recipe, edge, base=base, run=run, wanted=name)
     report = proof.reports[name]
     met = None
-    if live is not None and live.task.label_names == task.label_names:
+    tried = proof.tried[name]
+    # what writes has met the live version on these test rows already, which the old ones are among
+    if isinstance(tried, Tried) and live is not None and live.task.label_names == task.label_names:
         edge.announce(f"compare with {one.live_version} on the same rows")
         met = meet(
             task,
             prepared.rows,
             held=load_rows(workspace, standing(workspace, live.bundle.dataset_id)),
-            candidate=proof.tried[name].fitted,
+            candidate=tried.fitted,
             live=live,
             dataset_id=prepared.dataset.id,
             run_id=run.id if run else None,

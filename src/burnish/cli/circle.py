@@ -22,7 +22,7 @@ from burnish.cli.options import (
     SeedOption,
     TokensOption,
 )
-from burnish.errors import EXIT_DONE, EXIT_GATE, EXIT_USAGE, fail, nearest
+from burnish.errors import EXIT_DONE, EXIT_GATE, EXIT_USAGE, BurnishError, fail, nearest
 from burnish.records.task import ShapeName
 
 if TYPE_CHECKING:
@@ -190,7 +190,18 @@ def recipe_of(
         "max_tokens": max_tokens,
         "seed": seed,
     }
-    return load_recipe(project / FILE_NAME, overrides=overrides)
+    return load_recipe(project / FILE_NAME, overrides=overrides, writes=_writes(project))
+
+
+def _writes(project: Path) -> bool:
+    """Whether the project's task is of a kind whose models write; what is wrong with it is told by who opens it."""
+    from burnish.store.workspace import open_workspace
+    from burnish.tasks.load import load_task
+
+    try:
+        return load_task(open_workspace(project).task_path).writes
+    except BurnishError:
+        return False
 
 
 def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:

@@ -64,8 +64,10 @@ def train(
     if as_json:
         say.as_json(run.model_dump(mode="json"))
         return
-    say.result(f"run {run.id}: best {opened.task.primary_metric} on validation "
-               f"{run.best_validation:.4f} at step {run.best_step} of {run.steps}")  # fmt: skip
+    judged = "loss a token" if opened.task.writes else opened.task.primary_metric
+    best = run.best_validation or 0.0
+    say.result(f"run {run.id}: best {judged} on validation "
+               f"{-best if opened.task.writes else best:.4f} at step {run.best_step} of {run.steps}")  # fmt: skip
     say.result(f"weights {run.weights_sha256}")
     say.result(f"next: burnish evaluate {run.id}")
 

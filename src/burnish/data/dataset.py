@@ -23,7 +23,7 @@ from burnish.data.tombstones import explained
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.dataset import DataFile, Dataset, Issue, Rejection, SplitCount, SplitRule
 from burnish.records.example import SPLITS, Example, Split
-from burnish.records.label import label_names
+from burnish.records.label import class_names, label_names
 from burnish.records.record import canonical_json, content_id
 from burnish.records.task import Task
 from burnish.store.durable import new_folder
@@ -390,7 +390,7 @@ def quarantine_issues(quarantined: Sequence[Rejection]) -> tuple[Issue, ...]:
 
 
 def _count(split: Split, examples: Sequence[Example]) -> SplitCount:
-    names = Counter(n for e in examples if e.label is not None for n in label_names(e.label))
+    names = Counter(n for e in examples if e.label is not None for n in class_names(e.label))
     return SplitCount(split=split, rows=len(examples), labels=dict(sorted(names.items())))
 
 

@@ -16,7 +16,7 @@ from burnish.data.spill import Buckets, Column
 from burnish.records.dataset import Issue, Rejection
 from burnish.records.encoding import FloatArray, IntArray
 from burnish.records.example import SPLITS, Example, Split
-from burnish.records.label import label_names
+from burnish.records.label import Spans, Texts, label_names
 from burnish.records.task import Task
 
 LISTED_ROWS = 20
@@ -210,8 +210,15 @@ def by_input(examples: Iterable[Example]) -> dict[str, list[Example]]:
 
 
 def disagree(examples: Sequence[Example]) -> bool:
-    """Whether rows that ask the same are answered differently."""
-    return any(example.label != examples[0].label for example in examples[1:])
+    """Whether rows that ask the same are answered differently. Several texts may be right; that there is an answer and
+    that there is none may not.
+    """
+    labels = [example.label for example in examples]
+    if all(isinstance(label, Texts) for label in labels):
+        return False
+    if all(isinstance(label, Spans) for label in labels):
+        return len({bool(label_names(label)) for label in labels if label}) > 1
+    return any(label != labels[0] for label in labels[1:])
 
 
 def excerpt(text: str, *, characters: int = 60) -> str:

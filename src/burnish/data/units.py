@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from burnish.data.near import Nearness, nearness
 from burnish.records.example import Example
-from burnish.records.label import label_names
+from burnish.records.label import Spans, Texts, label_names
 
 NO_LABEL = ""
+SOME_TEXT = "\n"
 # A unit a quarter of the smallest usual split (a tenth of the rows) can still be placed evenly.
 NEAR_UNIT_FRACTION = 0.025
 FEW_ROWS = 4
@@ -99,7 +100,14 @@ def rank_of(key: str, *, salt: str) -> float:
 
 
 def labels_of(example: Example) -> tuple[str, ...]:
-    """The names a row counts for when classes are shared out; one that says none counts as its own class."""
+    """The names a row counts for when classes are shared out; one that says none counts as its own class.
+
+    Texts are no classes: nearly each is its own, and every class goes to train first.
+    """
+    if isinstance(example.label, Texts):
+        return (SOME_TEXT,)
+    if isinstance(example.label, Spans):
+        return (SOME_TEXT if example.label.spans else NO_LABEL,)
     return (label_names(example.label) if example.label else ()) or (NO_LABEL,)
 
 

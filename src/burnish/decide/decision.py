@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from burnish.decide.candidates import Tried
 from burnish.evaluate.compare import compare
-from burnish.evaluate.metric import metric_of
-from burnish.records.decision import Decision
+from burnish.evaluate.metric import Rows, metric_of
+from burnish.records.decision import Candidate, Decision
 from burnish.records.report import Comparison
 
 TUNED = "tuned"
+
+
+class Tried(Protocol):
+    """A candidate and what it answered on the rows that all were asked."""
+
+    @property
+    def candidate(self) -> Candidate: ...
+    @property
+    def scored(self) -> Rows: ...
+
+
 # A gain below one point rarely repays training, serving and watching a transformer. A stated choice,
 # not a measurement: the interval says what is sure, this says what is worth the trouble.
 WORTH_FRACTION = 0.01

@@ -10,6 +10,7 @@ import numpy as np
 
 from burnish.decide.candidates import RememberedVectors, Tried, try_baselines, try_fitted
 from burnish.decide.decision import TUNED, decide
+from burnish.decide.text_candidates import TriedText
 from burnish.errors import fail
 from burnish.evaluate.calibration import fit_temperature
 from burnish.evaluate.compare import compare
@@ -32,11 +33,13 @@ LIVE = "live"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proof:
-    """What was measured. `reports` by candidate name, gates judged; `temperature` is the tuned model's."""
+    """What was measured. `reports` by candidate name, gates judged; `temperature` is the tuned model's, 1 for one that
+    writes.
+    """
 
     decision: Decision
     reports: Mapping[str, Report]
-    tried: Mapping[str, Tried]
+    tried: Mapping[str, Tried] | Mapping[str, TriedText]
     temperature: float
 
 

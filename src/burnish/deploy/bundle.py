@@ -14,12 +14,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pydantic
 
-from burnish.deploy.engine import load_engine
+from burnish.deploy.engine import load_engine, load_text_engine
 from burnish.deploy.golden import GOLDEN_FILE, golden_text, make_golden, verify_golden
+from burnish.deploy.golden_text import make_golden_texts, verify_golden_texts
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.deployment import Bundle
 from burnish.records.record import content_id
@@ -33,8 +34,19 @@ from burnish.store.workspace import Workspace, lock
 
 if TYPE_CHECKING:
     from burnish.models.fitted import Fitted
+    from burnish.models.fitted_text import FittedText
 
-__all__ = ["Opened", "identity", "load_bundle", "make_bundle", "open_bundle", "verify_golden"]
+__all__ = [
+    "Opened",
+    "OpenedText",
+    "identity",
+    "load_bundle",
+    "make_bundle",
+    "open_any",
+    "open_bundle",
+    "open_text_bundle",
+    "verify_golden",
+]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -55,9 +67,18 @@ class Opened:
     fitted: Fitted
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedText:
+    """The same for a task whose answers are texts."""
+
+    bundle: Bundle
+    task: Task
+    fitted: FittedText
+
+
 def make_bundle(
     task: Task,
-    fitted: Fitted,
+    fitted: Fitted | FittedText,
     *,
     model_folder_writer: Callable[[Path], None],
     workspace: Workspace,
@@ -82,7 +103,11 @@ def make_bundle(
     without golden inputs; disk-full, not-writable.
     """
     task = task.model_copy(update={"data": None})
-    golden = make_golden(fitted, task, golden_inputs)
+    golden = (
+        make_golden(cast("Fitted", fitted), task, golden_inputs)
+        if task.is_closed
+        else make_golden_texts(cast("FittedText", fitted), task, golden_inputs)
+    )
     unnamed = Bundle(
         id="",
         task_name=task.name,
@@ -162,29 +187,65 @@ def load_task_of(folder: Path) -> Task:
         raise BurnishError((_tampered(TASK_FILE, "it is not a task"),)) from error
 
 
-def open_bundle(folder: Path, *, bundle_id: str | None = None) -> Opened:
+def open_any(folder: Path, *, bundle_id: str | None = None) -> Opened | OpenedText:
     """Verify a bundle's bytes, load its model, recompute its golden rows: only then may it answer.
 
     `bundle_id` is the id that was promoted; a folder holding another bundle is refused.
 
-    Raises: bundle-missing, bundle-tampered, golden-broken, golden-ids-differ,
-    golden-probabilities-differ, engine-unknown, and what the engine raises.
+    Raises: bundle-missing, bundle-tampered, golden-broken, golden-ids-differ, golden-probabilities-differ,
+    golden-texts-differ, engine-unknown, and what the engine raises.
     """
     bundle = load_bundle(folder)
     if bundle_id is not None and bundle.id != bundle_id:
         raise BurnishError((_tampered(BUNDLE_FILE, f"it is bundle {bundle.id}, not {bundle_id}"),))
     task = load_task_of(folder)
-    fitted = load_engine(
-        folder,
-        task,
-        engine=bundle.engine,
-        precision=bundle.precision,
-        max_tokens=bundle.max_tokens,
-    )
-    problems = verify_golden(fitted, task, folder, bundle.precision)
+    opened, problems = _loaded(folder, task, bundle)
     if problems:
         raise BurnishError(problems)
-    return Opened(bundle=bundle, task=task, fitted=fitted)
+    return opened
+
+
+def open_bundle(folder: Path, *, bundle_id: str | None = None) -> Opened:
+    """The same for a bundle that answers with labels.
+
+    Raises: bundle-other-kind, and the codes of open_any.
+    """
+    opened = open_any(folder, bundle_id=bundle_id)
+    if isinstance(opened, OpenedText):
+        raise _other_kind(opened.task, wanted="labels of a closed set")
+    return opened
+
+
+def open_text_bundle(folder: Path, *, bundle_id: str | None = None) -> OpenedText:
+    """The same for a bundle that answers with texts.
+
+    Raises: bundle-other-kind, and the codes of open_any.
+    """
+    opened = open_any(folder, bundle_id=bundle_id)
+    if isinstance(opened, Opened):
+        raise _other_kind(opened.task, wanted="texts")
+    return opened
+
+
+def _loaded(
+    folder: Path, task: Task, bundle: Bundle
+) -> tuple[Opened | OpenedText, tuple[Problem, ...]]:
+    """A bundle's model and what is wrong with its golden rows."""
+    engine, precision, tokens = bundle.engine, bundle.precision, bundle.max_tokens
+    if task.is_closed:
+        fitted = load_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
+        return Opened(bundle, task, fitted), verify_golden(fitted, task, folder, precision)
+    texts = load_text_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
+    return OpenedText(bundle, task, texts), verify_golden_texts(texts, task, folder, precision)
+
+
+def _other_kind(task: Task, *, wanted: str) -> BurnishError:
+    return fail(
+        "bundle-other-kind",
+        f'it answers a task of kind "{task.kind}"',
+        expected=f"a bundle that answers with {wanted}",
+        fix="name a version of the other kind: burnish deployments lists them",
+    )
 
 
 def _publish(draft: Path, bundle: Bundle, target: Path) -> None:
@@ -200,14 +261,7 @@ def _publish(draft: Path, bundle: Bundle, target: Path) -> None:
 
 def _prove(draft: Path, task: Task, bundle: Bundle) -> None:
     """Load what was written as a server would; raise when it does not answer as the fitted model did."""
-    again = load_engine(
-        draft,
-        task,
-        engine=bundle.engine,
-        precision=bundle.precision,
-        max_tokens=bundle.max_tokens,
-    )
-    problems = verify_golden(again, task, draft, bundle.precision)
+    _, problems = _loaded(draft, task, bundle)
     if problems:
         raise BurnishError((_differs(len(problems)), *problems))
 

@@ -84,7 +84,7 @@ def verify_golden(fitted: Fitted, task: Task, folder: Path, precision: str) -> t
         where = f"{GOLDEN_FILE} line {place}"
         ids = tuple(int(token) for token in answer.encoding.ids_T)
         if ids != row.ids:
-            problems.append(_ids_differ(where, row.ids, ids))
+            problems.append(ids_differ(where, row.ids, ids))
             continue
         worst = _largest_difference(row.probabilities, [float(p) for p in answer.probabilities_L])
         if not worst <= limit:
@@ -100,7 +100,8 @@ def verify_golden(fitted: Fitted, task: Task, folder: Path, precision: str) -> t
     return tuple(problems)
 
 
-def _ids_differ(where: str, expected: tuple[int, ...], found: tuple[int, ...]) -> Problem:
+def ids_differ(where: str, expected: tuple[int, ...], found: tuple[int, ...]) -> Problem:
+    """The problem of a row that is read as other tokens than in training."""
     pairs = zip(expected, found, strict=False)
     shared = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(found)))
     return Problem(

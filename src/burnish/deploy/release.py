@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from burnish.decide.baseline import BASELINES, FittedBaseline
+from burnish.decide.candidates import Tried
 from burnish.decide.decision import TUNED
 from burnish.decide.prove import Proof
+from burnish.decide.text_candidates import TriedText
 from burnish.deploy.bundle import make_bundle
 from burnish.deploy.deployments import promote
+from burnish.deploy.engines.text_arrays import AnsweringBaseline
 from burnish.deploy.versions import find_reported
+from burnish.encode.chat_template import TEMPLATE_FILE
 from burnish.evaluate.card import model_card
+from burnish.models.fitted import Fitted
+from burnish.models.fitted_text import FittedText
 from burnish.models.source import BaseModel
 from burnish.records.dataset import Dataset
 from burnish.records.deployment import Bundle, Deployment
@@ -46,8 +54,7 @@ def shadow_passed(
     shadows: dict[str, Deployment] = {}
     # the recommended one comes first in the reports and last here, so that it is the newest in shadow
     for name, report in reversed(list(proof.reports.items())):
-        deployable = name not in BASELINES or BASELINES[name].DEPLOYABLE
-        if report.verdict != "passed" or not deployable:
+        if report.verdict != "passed" or not proof.tried[name].candidate.deployable:
             continue
         made = find_reported(workspace, task.name, report_id=report.id)
         if made is not None:
@@ -88,28 +95,21 @@ def bundle_candidate(
 ) -> Bundle:
     """Bundle the candidate of that name with its card and golden rows.
 
-    The engine "transformers" runs the tuned model, an engine of the baseline's own name the others.
+    The engine "transformers" (of texts: "writer") runs the tuned model, an engine of the baseline's own name the others.
     """
-    report = proof.reports[name]
-    fitted = proof.tried[name].fitted
+    report, tried = proof.reports[name], proof.tried[name]
     tuned = name == TUNED
-
-    def write(folder: Path) -> None:
-        if tuned and run is not None:
-            from burnish.models.classifier import save_calibrated
-
-            save_calibrated(
-                workspace.runs / run.id / "model", folder, temperature=proof.temperature
-            )
-            return
-        _write_baseline(fitted, name, folder=folder, base=base.folder)  # pyright: ignore
-
+    made = (
+        _written(tried, name, run=run, base=base, workspace=workspace)
+        if isinstance(tried, TriedText)
+        else _scored(tried, name, proof=proof, run=run, base=base, workspace=workspace)
+    )
     return make_bundle(
         task,
-        fitted,
-        model_folder_writer=write,
+        made.fitted,
+        model_folder_writer=made.write,
         workspace=workspace,
-        engine="transformers" if tuned else name,
+        engine=made.engine,
         run_id=run.id if tuned and run is not None else None,
         dataset_id=dataset.id,
         report_id=report.id,
@@ -119,7 +119,7 @@ def bundle_candidate(
         card=model_card(
             task,
             report,
-            base=base.spec if tuned or BASELINES[name].USES_BASE else None,
+            base=base.spec if made.uses_base else None,
             licence=base.licence,
             decision=proof.decision,
             dataset=dataset,
@@ -128,6 +128,58 @@ def bundle_candidate(
         at=at,
         verdict=report.verdict,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a bundle is made of: who answers, how its files are written, and by which engine they are read."""
+
+    fitted: Fitted | FittedText
+    write: Callable[[Path], None]
+    engine: str
+    uses_base: bool
+
+
+def _scored(
+    tried: Tried, name: str, *, proof: Proof, run: Run | None, base: BaseModel, workspace: Workspace
+) -> _Made:
+    """A candidate that answers with labels."""
+    if name == TUNED and run is not None:
+        model, temperature = workspace.runs / run.id / "model", proof.temperature
+
+        def write(folder: Path) -> None:
+            from burnish.models.classifier import save_calibrated
+
+            save_calibrated(model, folder, temperature=temperature)
+
+        return _Made(tried.fitted, write, "transformers", uses_base=True)
+    fitted = cast(FittedBaseline, tried.fitted)
+    return _Made(
+        fitted,
+        lambda folder: _write_baseline(fitted, name, folder=folder, base=base.folder),
+        name,
+        uses_base=BASELINES[name].USES_BASE,
+    )
+
+
+def _written(
+    tried: TriedText, name: str, *, run: Run | None, base: BaseModel, workspace: Workspace
+) -> _Made:
+    """A candidate that answers with texts: the tuned model's folder, or the base's own, or a baseline's arrays."""
+    baseline = tried.baseline
+    if baseline is not None:
+        return _Made(AnsweringBaseline(baseline), baseline.save, name, uses_base=False)
+    if tried.model is None:
+        raise ValueError("a candidate that writes is a model or a baseline")
+    source = workspace.runs / run.id / "model" if name == TUNED and run else base.folder
+    template = tried.model.codec.template
+
+    def write(folder: Path) -> None:
+        _copy_model(source, folder)
+        if template is not None:
+            (folder / TEMPLATE_FILE).write_text(template.text, encoding="utf-8")
+
+    return _Made(tried.model, write, "writer", uses_base=True)
 
 
 def golden_examples(test: Sequence[Example]) -> list[Example]:
@@ -141,7 +193,11 @@ def golden_examples(test: Sequence[Example]) -> list[Example]:
 
 def _write_baseline(fitted: FittedBaseline, name: str, *, folder: Path, base: Path) -> None:
     if BASELINES[name].USES_BASE:
-        for path in sorted(base.iterdir()):
-            if path.is_file() and path.name not in ("manifest.json", "README.md"):
-                shutil.copyfile(path, folder / path.name)
+        _copy_model(base, folder)
     fitted.save(folder)
+
+
+def _copy_model(source: Path, folder: Path) -> None:
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in ("manifest.json", "README.md"):
+            shutil.copyfile(path, folder / path.name)

@@ -12,6 +12,13 @@ from burnish.records.run import Run
 from burnish.records.task import Task
 
 WEAKEST = 5
+# The hub's names of what a model does; every other kind is text-classification.
+PIPELINES = {
+    "qa": "question-answering",
+    "extractive-qa": "question-answering",
+    "summarization": "summarization",
+    "chat": "text-generation",
+}
 
 
 def model_card(
@@ -53,14 +60,15 @@ def _head(
     if hub:
         lines.append(f"base_model: {quoted(hub)}")
     lines.append(f"library_name: {'transformers' if run else 'burnish'}")
-    lines += ["pipeline_tag: text-classification", "tags:", "- text-classification", "- burnish"]
+    tag = PIPELINES.get(task.kind, "text-classification")
+    lines += [f"pipeline_tag: {tag}", "tags:", f"- {tag}", "- burnish"]
     lines += ["metrics:", *(f"- {measure.name}" for measure in report.measures)]
     lines += [
         "model-index:",
         f"- name: {quoted(task.name)}",
         "  results:",
         "  - task:",
-        "      type: text-classification",
+        f"      type: {tag}",
         "    dataset:",
         f"      name: {quoted(task.name)}",
         f"      type: {quoted(task.name)}",
@@ -78,6 +86,8 @@ def _head(
 
 
 def _purpose(task: Task, report: Report, *, run: Run | None) -> list[str]:
+    if not task.is_closed:
+        return _written_purpose(task, report, run=run)
     many = task.kind == "multilabel"
     answer = "any number of the labels below" if many else "exactly one of the labels below"
     lines = [f"Reads {_names(task.inputs)} and answers with {answer}.", ""]
@@ -102,6 +112,29 @@ def _purpose(task: Task, report: Report, *, run: Run | None) -> list[str]:
         columns = ", then ".join(code(f"{name}: ...") for name in task.inputs)
         lines += [f"Give the columns as lines, empty ones left out: {columns}.", ""]
     return lines
+
+
+def _written_purpose(task: Task, report: Report, *, run: Run | None) -> list[str]:
+    lines = [f"Reads {_names(task.inputs)} and answers with a text.", ""]
+    if task.guideline:
+        lines += [plain(task.guideline), ""]
+    lines += ["## Use", ""]
+    if run is None and report.model not in ("base", "base-3-shot"):
+        return [*lines, f"This is the baseline {code(report.model)}: serve it with Burnish.", ""]
+    if task.instruction:
+        lines += [f"The instruction it was trained with: {code(task.instruction)}", ""]
+    return [
+        *lines,
+        "```python",
+        "from transformers import pipeline",
+        "",
+        'write = pipeline("text-generation", model=".")',
+        'write([{"role": "user", "content": "..."}], do_sample=False)',
+        "```",
+        "",
+        f"Decoded with at most {task.decoding.max_new_tokens:,} new tokens, temperature {task.decoding.temperature:g}.",
+        "",
+    ]
 
 
 def _quality(report: Report, *, decision: Decision | None) -> list[str]:
@@ -164,7 +197,9 @@ def _limits(report: Report) -> list[str]:
         lines.append("No weakness was seen on the rows it was measured on.")
     lines += [
         "",
-        "Texts unlike the training rows are answered too, with a confidence that means little.",
+        "Texts unlike the training rows are answered too, with a confidence that means little."
+        if report.labels
+        else "What it writes is likely, not known to be true: texts unlike the training rows are answered too.",
     ]
     return [*lines, ""]
 

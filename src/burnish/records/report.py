@@ -6,6 +6,7 @@ from typing import Literal
 
 from burnish.records.example import Split
 from burnish.records.record import Record
+from burnish.records.sample import Sample
 
 
 class Measure(Record):
@@ -141,7 +142,12 @@ Verdict = Literal["passed", "failed"]
 
 
 class Report(Record):
-    """Everything known about one model on one split of one dataset. `reuse` is as of when it was made."""
+    """Everything known about one model on one split of one dataset. `reuse` is as of when it was made.
+
+    Reports of written texts have no `classes`, `labels`, `confusion` and `calibration`; they have `samples`, and
+    `signatures` that say with which settings a metric was counted. `primary_metric` is the one that was measured, which
+    may stand in for the task's (`warnings` say why). `of_rows` is how many rows the split has, where not all were answered.
+    """
 
     id: str
     model: str
@@ -163,6 +169,9 @@ class Report(Record):
     gates: tuple[GateResult, ...] = ()
     verdict: Verdict | None = None
     warnings: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    signatures: tuple[str, ...] = ()
+    of_rows: int | None = None
     reuse: Reuse | None = None
     at: str
 

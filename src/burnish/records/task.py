@@ -19,6 +19,7 @@ KindName = Literal[
     "classification", "multilabel", "sentiment", "extractive-qa", "qa", "summarization", "chat"
 ]
 CLOSED_KINDS: tuple[KindName, ...] = ("classification", "multilabel", "sentiment")
+WRITING_KINDS: tuple[KindName, ...] = ("qa", "summarization", "chat")
 
 
 class LabelSpec(Record):
@@ -134,10 +135,10 @@ class Normalise(Record):
 
 # Not written while they are at their defaults, so that tasks without them keep the ids they always had.
 _LATER: Mapping[str, object] = {
-    "normalise": Normalise(), "instruction": "", "decoding": Decoding()
+    "normalise": Normalise(), "instruction": "", "decoding": Decoding(), "truncate": None, "test_rows": 200,
 }  # fmt: skip
 # What happens around a model, not what counts as right: changing it makes no other task.
-_AROUND = frozenset({"data", "audit", "keep_days", "redact", "monitor", "retrain"})
+_AROUND = frozenset({"data", "test_rows", "audit", "keep_days", "redact", "monitor", "retrain"})
 Redaction = Literal["email", "phone", "card", "iban", "ip", "national_id", "secret"]
 
 
@@ -150,7 +151,8 @@ class Task(Record):
     people are asked to check. Of every request the journal keeps the text for `keep_days`, or only its
     hash, and never what `redact` names. `normalise` says which differences between texts are none.
     Kinds whose models write have no `labels`; `instruction` is what the model is told before each row, and
-    `decoding` how it chooses its tokens.
+    `decoding` how it chooses its tokens. `truncate` says how prompts longer than the model reads are cut; without it they
+    are refused. Writing takes seconds a row: at most `test_rows` of the test rows, drawn with the seed, are answered.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -163,6 +165,8 @@ class Task(Record):
     guideline: str = ""
     instruction: str = ""
     decoding: Decoding = Decoding()
+    truncate: Literal["left", "right", "window"] | None = None
+    test_rows: int = Field(default=200, ge=20)
     primary_metric: str
     gates: tuple[Gate, ...] = ()
     slices: tuple[str, ...] = ()
@@ -195,6 +199,11 @@ class Task(Record):
     def is_closed(self) -> bool:
         """Whether the answer is among labels that are known before."""
         return self.kind in CLOSED_KINDS
+
+    @property
+    def writes(self) -> bool:
+        """Whether the answer is a text that a model writes."""
+        return self.kind in WRITING_KINDS
 
     @property
     def label_names(self) -> tuple[str, ...]:

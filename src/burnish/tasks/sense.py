@@ -108,7 +108,7 @@ def _of_kind(raw: Mapping[str, Any], *, closed: bool) -> Iterator[Found]:
         idle = (*_NOT_CLOSED, *_NOT_OPEN, "normalise")
         yield from _context(raw)
     for key in idle:
-        if raw.get(key):
+        if raw.get(key) and raw[key] != _UNSAID.get(key):
             yield (
                 (key,),
                 Problem(
@@ -122,8 +122,9 @@ def _of_kind(raw: Mapping[str, Any], *, closed: bool) -> Iterator[Found]:
             )
 
 
+_UNSAID = {"separator": ",", "test_rows": 200}  # what stands there when nobody said anything
 _NOT_CLOSED = ("labels", "separator", "abstain_below")
-_NOT_OPEN = ("instruction", "decoding")
+_NOT_OPEN = ("instruction", "decoding", "truncate", "test_rows")
 
 
 def _context(raw: Mapping[str, Any]) -> Iterator[Found]:

@@ -28,6 +28,7 @@ def fit_text(
     train: TextRows,
     validation: TextRows,
     stop_ids: Sequence[int],
+    template: str | None = None,
     truncated: Sequence[int],
     base: BaseModel,
     recipe: Recipe,
@@ -39,8 +40,8 @@ def fit_text(
 
     Judged by the mean loss of the validation rows' supervised tokens: `Step.validation` and `Run.best_validation`
     hold it negative, so that higher is better, and exp of the loss is the perplexity. The base itself stands as step 0.
-    `truncated` counts the tokens that each train row lost before; `stop_ids` are written beside the model, so that
-    plain transformers stops where we do. The weights end byte-identical after a kill, as for `fit`.
+    `truncated` counts the tokens that each train row lost before; `stop_ids` and the text of the chat
+    `template` are written beside the model, so that plain transformers asks and stops as we do. The weights end byte-identical after a kill, as for `fit`.
 
     Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs, row-beyond-model,
         checkpoint-other-version, run-damaged, disk-full, and the codes of models/writer.py.
@@ -82,7 +83,7 @@ def fit_text(
                 writer, train, validation, recipe, start=start, around=around
             ),
             save=lambda: save_text_result(
-                writer, base, folder, probe=validation, stop_ids=stop_ids
+                writer, base, folder, probe=validation, stop_ids=stop_ids, template=template
             ),
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from burnish.encode.chat_template import TEMPLATE_FILE
 from burnish.encode.pack import pack_tokens
 from burnish.errors import BurnishError, fail
 from burnish.models.classifier import TransformersFitted, copy_tokenizer
@@ -65,9 +66,17 @@ def save_result(
 
 
 def save_text_result(
-    writer: Writer, base: BaseModel, folder: Path, *, probe: TextRows, stop_ids: Sequence[int]
+    writer: Writer,
+    base: BaseModel,
+    folder: Path,
+    *,
+    probe: TextRows,
+    stop_ids: Sequence[int],
+    template: str | None,
 ) -> str:
     """The same for a model that writes text: `model/`, and for adapters `adapter/` beside it.
+
+    `template` is the text of the chat template that the rows were written with; it is stored with the model.
 
     Adapters are merged only if the loss of every supervised token of the probe rows stays the same. A model trained
     in 4 bits is merged into the values its 4 bits stand for, so that nothing is rounded again.
@@ -81,6 +90,8 @@ def save_text_result(
     with new_folder(folder / MODEL) as staging:
         save_writer(writer, staging, stop_ids=stop_ids)
         copy_tokenizer(base.folder, staging)
+        if template is not None:
+            (staging / TEMPLATE_FILE).write_text(template, encoding="utf-8")
     return listed_checksums(folder / MODEL)[WEIGHTS]
 
 

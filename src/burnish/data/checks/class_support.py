@@ -36,6 +36,9 @@ class ClassSupport:
         task, rows = self._scene.task, len(self._scene)
         if task is None:
             return
+        if not task.is_closed:  # texts are no classes
+            yield from _few(rows)
+            return
         present = [name for name in task.label_names if self._inputs[name]]
         missing = [name for name in task.label_names if not self._inputs[name]]
         rare = [name for name in present if len(self._inputs[name]) < FEWEST_INPUTS]
@@ -67,14 +70,7 @@ class ClassSupport:
                 fix="add rows for them, or merge them into another label",
             )
         yield from self._imbalance(present)
-        if rows < FEW_ROWS:
-            yield _finding(
-                "few-rows",
-                "warning",
-                f"{rows} rows in all: every measure will have a wide interval",
-                rows,
-                fix=f"label more rows, {FEW_ROWS} at the least",
-            )
+        yield from _few(rows)
         yield from self._untested(present)
 
     def _imbalance(self, present: list[str]) -> Iterator[Finding]:
@@ -106,6 +102,17 @@ class ClassSupport:
                 len(absent),
                 fix="",
             )
+
+
+def _few(rows: int) -> Iterator[Finding]:
+    if rows < FEW_ROWS:
+        yield _finding(
+            "few-rows",
+            "warning",
+            f"{rows} rows in all: every measure will have a wide interval",
+            rows,
+            fix=f"label more rows, {FEW_ROWS} at the least",
+        )
 
 
 def _finding(code: str, severity: Severity, what: str, count: int, *, fix: str) -> Finding:

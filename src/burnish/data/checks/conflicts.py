@@ -15,6 +15,7 @@ class Conflicts:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
+        self._open = scene.task is not None and not scene.task.is_closed
 
     def see(self, row: Seen) -> None:
         """The scene remembers all that is needed."""
@@ -26,7 +27,10 @@ class Conflicts:
         first: list[int] = []
         for group in scene.same_inputs():
             rows = group.tolist()
-            if len({scene.label(row) for row in rows}) > 1:
+            said = {scene.label(row) for row in rows}
+            if self._open:  # several texts may be right, but not an answer and none
+                said = {bool(one) for one in said}
+            if len(said) > 1:
                 groups += 1
                 numbers += rows
                 first = min(first or rows, rows)

@@ -105,7 +105,10 @@ class Shortcuts:
             return
         labels = np.array([one.label for _, one in kept])
         told_columns: set[str] = set()
-        if len(np.unique(labels)) > 1:
+        closed = self._scene.task is None or self._scene.task.is_closed
+        if (
+            closed and len(np.unique(labels)) > 1
+        ):  # texts are no classes that a word could give away
             for found, name in self._telling_columns(kept, labels):
                 told_columns.add(name)
                 yield found

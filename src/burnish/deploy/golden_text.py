@@ -1,0 +1,102 @@
+"""Golden rows of models that write: the tokens they read must be equal, and what they wrote as likely as it was.
+
+Likelihoods are compared, not texts written again: where two tokens are nearly as likely, another machine's arithmetic
+may choose the other, and the model is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from burnish.deploy.golden import GOLDEN_FILE, ids_differ, read_golden
+from burnish.errors import Problem
+from burnish.models.fitted_text import FittedText, TextAnswer
+from burnish.records.decoding import Decoding
+from burnish.records.deployment import Golden
+from burnish.records.task import Task
+
+# Enough tokens to tell one model from another.
+_GOLDEN_TOKENS = 32
+# Largest allowed difference of an answer's log-probability, nats a token: a change of 1e-3 and 2% in its probability.
+TOLERANCE: Mapping[str, float] = {"fp32": 1e-3, "bf16": 0.02}
+
+
+def make_golden_texts(
+    fitted: FittedText, task: Task, inputs: Sequence[Mapping[str, str]]
+) -> tuple[Golden, ...]:
+    """What the model reads and writes for each of the inputs, greedily, through the one prediction path."""
+    answers = _answers(fitted, task, inputs)
+    return tuple(
+        Golden(
+            inputs=dict(row),
+            ids=answer.prompt_ids,
+            text=answer.text,
+            answer_ids=answer.answer_ids,
+            surprise=nats,
+        )
+        for row, answer, nats in zip(inputs, answers, fitted.surprise(answers), strict=True)
+    )
+
+
+def verify_golden_texts(
+    fitted: FittedText, task: Task, folder: Path, precision: str
+) -> tuple[Problem, ...]:
+    """Recompute every golden row; empty means the model reads and writes what it did when it was made.
+
+    Raises: golden-broken.
+    """
+    rows = read_golden(folder)
+    problems: list[Problem] = []
+    modelled = [place for place, row in enumerate(rows) if row.surprise is not None]
+    written = (
+        fitted.answer(task, [row.inputs for row in rows], decoding=Decoding(max_new_tokens=1))
+        if modelled
+        else _answers(fitted, task, [row.inputs for row in rows])
+    )
+    told = dict(
+        zip(
+            modelled,
+            fitted.surprise(
+                [
+                    TextAnswer("", prompt_ids=rows[at].ids, answer_ids=rows[at].answer_ids)
+                    for at in modelled
+                ]
+            ),
+            strict=True,
+        )
+    )
+    limit = TOLERANCE[precision]
+    for place, (row, answer) in enumerate(zip(rows, written, strict=True)):
+        where = f"{GOLDEN_FILE} line {place + 1}"
+        if answer.prompt_ids != row.ids:
+            problems.append(ids_differ(where, row.ids, answer.prompt_ids))
+            continue
+        if row.surprise is None:
+            if answer.text != row.text:
+                problems.append(_differs(where, "another text is written than at making"))
+            continue
+        again = told[place]
+        off = abs((again if again is not None else float("inf")) - row.surprise)
+        if not off <= limit * max(1, len(row.answer_ids)):
+            problems.append(
+                _differs(where, f"the answer is {off:.2g} nats less or more likely than at making")
+            )
+    return tuple(problems)
+
+
+def _answers(
+    fitted: FittedText, task: Task, inputs: Sequence[Mapping[str, str]]
+) -> list[TextAnswer]:
+    most = min(_GOLDEN_TOKENS, task.decoding.max_new_tokens)
+    return fitted.answer(task, inputs, decoding=Decoding(max_new_tokens=most))
+
+
+def _differs(where: str, what: str) -> Problem:
+    return Problem(
+        code="golden-texts-differ",
+        where=where,
+        what=what,
+        expected="what the evaluated model wrote",
+        fix="make the bundle again, or roll back",
+    )

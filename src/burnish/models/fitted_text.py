@@ -1,0 +1,52 @@
+"""One model that answers with a text, whatever engine runs it: inputs of rows to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from burnish.records.decoding import Decoding
+from burnish.records.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """A text and how it came about.
+
+    `prompt_ids` and `answer_ids` are empty for what is no model; `finished` is False where the limit of new tokens ended
+    the text. Units: `logprob` nats of the whole answer, None where nobody knows; `dropped_*` what was cut from the prompt.
+    """
+
+    text: str
+    finished: bool = True
+    prompt_ids: tuple[int, ...] = ()
+    answer_ids: tuple[int, ...] = ()
+    logprob: float | None = None
+    dropped_tokens: int = 0
+    dropped_characters: int = 0
+
+
+class FittedText(Protocol):
+    """The door every answering model of a kind that writes passes: fine-tuned models and baselines alike."""
+
+    def answer(
+        self,
+        task: Task,
+        inputs: Sequence[Mapping[str, str]],
+        *,
+        decoding: Decoding | None = None,
+    ) -> list[TextAnswer]:
+        """One text a row, in order; decoded as the task says, or as `decoding` does.
+
+        Raises: prompt-too-long, and the codes of the engine.
+        """
+        ...
+
+    def surprise(self, answers: Sequence[TextAnswer]) -> list[float | None]:
+        """Minus the log-probability of each answer as it was written, in nats; None for what is no model."""
+        ...
+
+    def size_bytes(self) -> int:
+        """Memory needed to answer."""
+        ...
