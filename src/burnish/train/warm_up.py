@@ -6,7 +6,6 @@ dropped. What an optimizer will hold is held by stand-ins of the same sizes, so 
 
 from __future__ import annotations
 
-import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from burnish.models.adapters import remove_lora
 from burnish.models.classifier import TransformersFitted, choose_trainable
 from burnish.models.family import family_of
 from burnish.models.learner import Learner, logits_of, plain_model, pooled_of
+from burnish.models.shortage import is_shortage
 from burnish.records.encoding import Batch, Encoding, FloatArray, IntArray
 from burnish.records.recipe import Recipe
 from burnish.store.durable import new_folder, remove_folder
@@ -35,8 +35,6 @@ from burnish.train.objective import Objective, row_losses
 from burnish.train.optimizer import trainable
 
 T = TypeVar("T")
-# What torch's allocators say.
-_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 # Time for typical passes: this part of the training, and never more seconds. The longest pass comes on top.
 _PART = 0.02
 _MOST_SECONDS = 8.0
@@ -209,10 +207,10 @@ def _if_it_fits(act: Callable[[], T]) -> T | None:
     try:
         return act()
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-            traceback.clear_frames(error.__traceback__)  # they hold what the pass had made
-            return None
-        raise
+        if not is_shortage(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what the pass had made
+        return None
 
 
 def _learn(trial: Trial, rows: IntArray) -> bool:
