@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from burnish.decide.baseline import BASELINES
+from burnish.decide.prove_text import BASE, SHOTS
+from burnish.decide.text_baseline import TEXT_BASELINES
 from burnish.errors import Problem
 from burnish.evaluate.metric import metric_names
 from burnish.records.example import Example, Source
@@ -21,7 +23,7 @@ from burnish.records.task import CLOSED_KINDS, KindName, LabelSpec, Task
 from burnish.tasks.conversation import write_conversation
 from burnish.tasks.kind import KINDS, any_kind_of, kind_of, writing_kind_of
 from burnish.tasks.kinds.chat import parted
-from burnish.tasks.sense import RIVALS, sense_problems
+from burnish.tasks.sense import RIVALS, TEXT_RIVALS, sense_problems
 
 kinds = pytest.mark.parametrize("name", CLOSED_KINDS)
 writing = pytest.mark.parametrize("name", ["qa", "summarization", "chat"])
@@ -236,6 +238,7 @@ def test_the_table_holds_every_kind_a_task_may_name() -> None:
 
 def test_a_gate_may_name_every_baseline_and_the_live_model() -> None:
     assert set(RIVALS) == {*BASELINES, "live"}
+    assert set(TEXT_RIVALS) == {*TEXT_BASELINES, BASE, SHOTS, "live"}
 
 
 def test_several_labels_are_read_in_the_tasks_order_and_an_empty_cell_is_none() -> None:

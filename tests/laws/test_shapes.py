@@ -72,10 +72,15 @@ chats = st.one_of(
     st.builds(lambda said: {"messages": [{"role": "user", "content": said}]}, words),
     st.builds(lambda said: {"conversations": [{"from": "human", "value": said}]}, words),
 )
+instructions = st.builds(
+    lambda text, outputs: {"id": "s1", "instruction": text,
+                           "instances": [{"input": "", "output": one} for one in outputs]},
+    words, st.lists(words, min_size=1, max_size=3),
+)  # fmt: skip
 tables = st.builds(lambda text, label: {"text": text, "label": label}, words, names)
 OBJECTS: Mapping[str, st.SearchStrategy[dict[str, object]]] = {
     "label-studio": ls_tasks, "label-studio-min": min_rows, "prodigy": questions, "argilla": records,
-    "squad": articles, "chat": chats, "plain": tables,
+    "squad": articles, "self-instruct": instructions, "chat": chats, "plain": tables,
 }  # fmt: skip
 # how many records an object holds, counted without the code under test
 HELD: Mapping[str, Callable[[dict], int]] = {
@@ -87,6 +92,7 @@ HELD: Mapping[str, Callable[[dict], int]] = {
         ),
     ),
     "argilla": lambda record: max(1, len({one["value"] for one in record["responses"]["intent"]})),
+    "self-instruct": lambda one: len(one["instances"]),
     "squad": lambda article: sum(len(one["qas"]) for one in article["paragraphs"]),
 }
 

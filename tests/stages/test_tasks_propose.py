@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burnish.data.examples import read_examples
+from burnish.data.start import start
 from burnish.errors import BurnishError
 from burnish.records.task import DataFiles, Task
 from burnish.tasks.kind import KINDS
@@ -83,7 +85,7 @@ def test_real_files_are_read_as_what_they_are(
     metric: str,
     slices: list[str],
 ) -> None:
-    found = proposals(real_data / file)
+    found = [one for one in proposals(real_data / file) if one.task.is_closed]
     best = found[0]
     task = best.task
     assert (task.kind, list(task.inputs), task.label) == (kind, inputs, label)
@@ -99,6 +101,46 @@ def test_real_files_are_read_as_what_they_are(
     _, rows = read(real_data / file)
     unread = {row[label] for row in rows if not _reads(task, row[label])}
     assert all(any(f'"{cell}"' in note for note in best.notes) for cell in unread if cell.strip())
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "inputs", "label", "metric", "group"),
+    [
+        ("xquad_en/validation.jsonl", "extractive-qa", ["question", "context"], "answers", "f1", "title"),
+        ("xquad_en/xquad.en.json", "extractive-qa", ["question", "context"], "answers", "f1", "title"),
+        ("nq_open/dev.jsonl", "qa", ["question"], "answer", "f1", None),
+        ("medquad/qa.jsonl", "qa", ["question"], "answer", "f1", None),
+        ("mts_dialog/train.csv", "summarization", ["dialogue"], "section_text", "rougeL", None),
+        ("scitldr/train.jsonl", "summarization", ["source"], "target", "rougeL", None),
+        ("legal_summ/all_v1.jsonl", "summarization", ["original_text"], "reference_summary", "rougeL", None),
+        ("sgd_chat/train.jsonl", "chat", ["messages"], "messages", "chrf", None),
+        ("self_instruct/seed_tasks.jsonl", "chat", ["instruction", "input"], "output", "chrf", None),
+    ],
+)  # fmt: skip
+def test_real_texts_are_read_as_what_is_to_be_written(
+    real_data: Path,
+    tmp_path: Path,
+    file: str,
+    kind: str,
+    inputs: list[str],
+    label: str,
+    metric: str,
+    group: str | None,
+) -> None:
+    start([real_data / file], tmp_path, name="t")
+    task = load_task(tmp_path / "task.toml")
+    assert (task.kind, list(task.inputs), task.label) == (kind, inputs, label)
+    assert (task.primary_metric, task.group) == (metric, group)
+    assert not task.labels
+    assert [gate.than for gate in task.gates] == (["base"] if task.writes else ["sentence"])
+    rows = read_examples(task, tmp_path)
+    assert rows.examples["train"] and not rows.rejections
+
+
+def test_replies_of_a_support_desk_are_chat_when_asked_for(real_data: Path, tmp_path: Path) -> None:
+    start([real_data / "bitext_support/train.csv"], tmp_path, name="t", kind="chat")
+    task = load_task(tmp_path / "task.toml")
+    assert (task.kind, task.inputs, task.label) == ("chat", ("instruction",), "response")
 
 
 def _reads(task: Task, cell: str) -> bool:

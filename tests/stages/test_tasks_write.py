@@ -13,12 +13,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.records.task import DataFiles, Gate, LabelSpec, Monitor, Redaction, Retrain, Task
+from burnish.records.decoding import Decoding
+from burnish.records.task import (
+    CLOSED_KINDS,
+    WRITING_KINDS,
+    DataFiles,
+    Gate,
+    LabelSpec,
+    Monitor,
+    Redaction,
+    Retrain,
+    Task,
+)
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import key_lines
 from burnish.tasks.load import load_task
 from burnish.tasks.schema import NOTES, task_schema
-from burnish.tasks.sense import MAY_ROLL_BACK, RIVALS, SIGNALS
+from burnish.tasks.sense import MAY_ROLL_BACK, RIVALS, SIGNALS, TEXT_RIVALS
 from burnish.tasks.write import task_text, write_task
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -56,22 +67,46 @@ retrains = st.builds(
 redactions = st.lists(st.sampled_from(get_args(Redaction)), unique=True)
 
 
+decodings = st.builds(
+    Decoding,
+    max_new_tokens=st.integers(1, 8192),
+    beams=st.integers(1, 16),
+    repetition_penalty=st.floats(0.1, 10),
+    stop=st.lists(words, max_size=3).map(tuple),
+    seed=st.integers(0, 2**31),
+)
+
+
 @st.composite
 def tasks(draw: st.DrawFn) -> Task:
     """Any task that may be written; multilabel names keep clear of the separator."""
     kind = draw(st.sampled_from(list(KINDS)))
     named = draw(st.lists(words, min_size=3, max_size=16, unique=True))
     separator = draw(st.sampled_from([",", "|", ";", "§"]))
+    written = st.fixed_dictionaries(
+        {},
+        optional={
+            "instruction": texts,
+            "truncate": st.sampled_from(["left", "right", "window"]),
+            "test_rows": st.integers(20, 10_000),
+            "decoding": decodings,
+        },
+    )
     if kind == "multilabel":
         named = [f"{place} x" for place in range(len(named))]
     half = max(2, len(named) // 2)
     first, second, label, group, *slices = draw(columns)
-    metric = draw(st.sampled_from([m for m in KINDS[kind].metrics if m.endswith("f1")]))
+    closed = kind in CLOSED_KINDS
+    metric = draw(
+        st.sampled_from(
+            [m for m in KINDS[kind].metrics if KINDS[kind].default_metric[-2:] == m[-2:]]
+        )
+    )
     gates = st.builds(
         Gate,
         metric=st.just(metric),
         at_least=shares,
-        than=st.none() | st.sampled_from(RIVALS),
+        than=st.none() | st.sampled_from(RIVALS if closed else TEXT_RIVALS),
         margin=shares,
         sure=st.booleans(),
     )
@@ -79,21 +114,24 @@ def tasks(draw: st.DrawFn) -> Task:
     return Task(
         name=draw(st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,20}\Z")),
         kind=kind,  # type: ignore[arg-type]
-        inputs=tuple(draw(st.sampled_from([[first], [first, second]]))),
+        inputs=(first, second)
+        if kind == "extractive-qa"
+        else tuple(draw(st.sampled_from([[first], [first, second]]))),
         label=label,
         labels=tuple(
             LabelSpec(
                 name=name, description=draw(texts), values=tuple(named[half + i : half + i + 1])
             )
-            for i, name in enumerate(named[:half])
+            for i, name in enumerate(named[:half] if closed else [])
         ),
-        separator=separator,
+        separator=separator if kind == "multilabel" else ",",
+        **(draw(written) if kind in WRITING_KINDS else {}),
         group=draw(st.sampled_from([None, group])),
         guideline=draw(texts),
         primary_metric=metric,
         gates=tuple(draw(st.lists(gates, max_size=2))),
         slices=tuple(draw(st.sampled_from([[], slices]))),
-        abstain_below=draw(st.none() | st.floats(0.01, 0.99)),
+        abstain_below=draw(st.none() | st.floats(0.01, 0.99)) if closed else None,
         audit=draw(st.floats(0.001, 1) | st.sampled_from([1, 0.01])),
         keep_inputs=draw(st.sampled_from(["full", "hash"])),
         keep_days=draw(st.integers(1, 10_000)),
@@ -252,7 +290,9 @@ def test_the_page_explains_every_key_and_its_example_loads(tmp_path: Path) -> No
             assert f"`{metric}`" in page
     examples = [part.split("```")[0] for part in page.split("```toml\n")[1:]]
     assert examples
-    (tmp_path / "task.toml").write_text(examples[0])
-    task = load_task(tmp_path / "task.toml")
-    assert set(tomllib.loads(examples[0])) == set(Task.model_fields)
-    assert task.gates
+    shown: set[str] = set()
+    for example in examples[:2]:  # a task with labels, and one whose answers are texts
+        (tmp_path / "task.toml").write_text(example)
+        assert load_task(tmp_path / "task.toml").gates
+        shown |= set(tomllib.loads(example))
+    assert shown == set(Task.model_fields)

@@ -23,7 +23,7 @@ from burnish.train.cost import (
     settings_that_fit,
     work_of,
 )
-from burnish.train.memory import Limit, host_room, peak_bytes, resident_bytes
+from burnish.train.memory import Limit, host_memory, peak_bytes, resident_bytes
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=120).map(np.array)
 MEGABYTE = 1 << 20
@@ -170,7 +170,7 @@ def test_the_smallest_control_group_counts(tmp_path: Path, version: int, inside:
         made_group(home / "a", version, limit=limit, **group)
     else:
         made_group(home, version, limit=limit, **group)
-    room = host_room(proc=proc, cgroups=tmp_path / "groups")
+    room = host_memory(proc=proc, cgroups=tmp_path / "groups")
     assert room.held == 100 * MEGABYTE
     assert room.smallest == room.deadly
     assert room.smallest == Limit(250 * MEGABYTE, "the control group's memory limit", refuses=False)
@@ -179,12 +179,12 @@ def test_the_smallest_control_group_counts(tmp_path: Path, version: int, inside:
 def test_without_other_limits_physical_memory_counts(tmp_path: Path) -> None:
     proc = made_proc(tmp_path / "proc", cgroup="0::/\n")
     made_group(tmp_path / "groups", 2, limit="max", used=1, droppable=0)
-    room = host_room(proc=proc, cgroups=tmp_path / "groups")
+    room = host_memory(proc=proc, cgroups=tmp_path / "groups")
     assert room.deadly == Limit(100 * MEGABYTE + 8_000_000 * 1024, "physical memory", refuses=False)
 
 
 def test_where_the_system_tells_nothing_nothing_is_claimed(tmp_path: Path) -> None:
-    room = host_room(proc=tmp_path / "none", cgroups=tmp_path / "none")
+    room = host_memory(proc=tmp_path / "none", cgroups=tmp_path / "none")
     assert (room.held, room.smallest, room.deadly) == (peak_bytes(), None, None)
 
 
@@ -203,7 +203,7 @@ def test_limits_of_the_process_count(tmp_path: Path, name: str) -> None:
     proc = made_proc(tmp_path / "proc", cgroup="0::/\n", free_kilobytes=1 << 40)
     taken = {"RLIMIT_AS": 200 * MEGABYTE, "RLIMIT_DATA": 100 * MEGABYTE}[name]
     with soft_limit(getattr(resource, name), 1 << 45):
-        room = host_room(proc=proc, cgroups=tmp_path)
+        room = host_memory(proc=proc, cgroups=tmp_path)
     assert room.smallest is not None and room.smallest.refuses
     assert room.smallest.most == 100 * MEGABYTE + (1 << 45) - taken
     assert room.smallest.name.startswith(name)
@@ -211,6 +211,6 @@ def test_limits_of_the_process_count(tmp_path: Path, name: str) -> None:
 
 
 def test_this_process_holds_something() -> None:
-    room = host_room()
+    room = host_memory()
     assert 1 * MEGABYTE < resident_bytes() <= 1.1 * peak_bytes()
     assert all(limit.most >= room.held for limit in room.limits)

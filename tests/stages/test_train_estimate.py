@@ -23,7 +23,7 @@ from burnish.store.durable import write_sealed
 from burnish.train import estimate as estimating
 from burnish.train import fit as fitting
 from burnish.train.estimate import Rows, forecast_of, refuse_too_large
-from burnish.train.memory import Limit, Room, host_room
+from burnish.train.memory import Limit, Memory, host_memory
 from burnish.train.rows import LabelledTexts
 from burnish.train.runs import load_run
 from burnish.train.spoken import announced, compared
@@ -172,10 +172,10 @@ def test_a_row_that_breaks_training_does_not_break_the_warm_up(root: Path, tmp_p
     assert (problem.code, problem.where) == ("loss-not-finite", "rows tickets.csv:6")
 
 
-def machine_with(megabytes: int, *, refuses: bool) -> Callable[[], Room]:
+def machine_with(megabytes: int, *, refuses: bool) -> Callable[[], Memory]:
     """A machine on which this process may hold so many megabytes more than now."""
-    most = host_room().held + megabytes * MEGABYTE
-    return lambda: Room(host_room().held, (Limit(most, "a small machine", refuses),))
+    most = host_memory().held + megabytes * MEGABYTE
+    return lambda: Memory(host_memory().held, (Limit(most, "a small machine", refuses),))
 
 
 def longer(train: LabelledTexts) -> LabelledTexts:
@@ -197,11 +197,13 @@ def test_what_cannot_fit_is_refused_with_settings_that_do(
         root, tmp_path / "first", small_recipe(epochs=1)
     )  # torch's own threads and libraries
     machine = machine_with(500, refuses=False)
-    monkeypatch.setattr(estimating, "host_room", machine)
+    monkeypatch.setattr(estimating, "host_memory", machine)
     with pytest.raises(BurnishError) as caught:
         train_tiny(root, tmp_path / "runs", recipe, rows=300, change=longer)
     (limit,) = machine().limits
-    assert host_room().held < limit.most - 200 * MEGABYTE, "it was allocated before it was refused"
+    assert host_memory().held < limit.most - 200 * MEGABYTE, (
+        "it was allocated before it was refused"
+    )
     (problem,) = caught.value.problems
     assert (problem.code, caught.value.exit_code) == ("memory-too-small", 1)
     assert problem.where == "a small machine"
@@ -216,7 +218,7 @@ def test_what_cannot_fit_is_refused_with_settings_that_do(
         recipe.model_copy(update=settings),
         rows=300,
         change=longer,
-        on_step=lambda step: highest.append(host_room().held),
+        on_step=lambda step: highest.append(host_memory().held),
     )
     assert run.status == "done" and max(highest) < limit.most
     assert run.estimate is not None and run.estimate.room_limit == "a small machine"
@@ -228,10 +230,10 @@ def test_where_allocations_are_refused_only_a_row_too_large_is(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There training cuts its passes when one finds no memory; a single row cannot be cut."""
-    monkeypatch.setattr(estimating, "host_room", machine_with(500, refuses=True))
+    monkeypatch.setattr(estimating, "host_memory", machine_with(500, refuses=True))
     run = train_tiny(root, tmp_path / "runs", greedy_recipe(), rows=60, change=longer)
     assert run.status == "done"
-    monkeypatch.setattr(estimating, "host_room", machine_with(0, refuses=True))
+    monkeypatch.setattr(estimating, "host_memory", machine_with(0, refuses=True))
     with pytest.raises(BurnishError) as caught:
         train_tiny(root, tmp_path / "small", greedy_recipe(), rows=60, change=longer)
     assert caught.value.code == "memory-too-small"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from burnish.lifecycle import Outcome
     from burnish.project import Project
     from burnish.records.recipe import Recipe
+    from burnish.records.task import Task
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,7 +48,10 @@ def init(
         Path | None, typer.Option(help="A validation file to honour as it is.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="classification, multilabel or sentiment.")
+        str | None,
+        typer.Option(
+            help="classification, multilabel, sentiment, extractive-qa, qa, summarization or chat."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The task's name.")] = None,
     shape: Annotated[
@@ -94,8 +98,7 @@ def init(
         say.result(f"shape     {title}")
     say.result(f"kind      {task.kind}: {proposals[0].because}")
     say.result(f"inputs    {', '.join(task.inputs)}")
-    shown = ", ".join(task.label_names[:12]) + (" ..." if len(task.labels) > 12 else "")
-    say.result(f"label     {task.label}: {len(task.labels)} labels ({shown})")
+    say.result(f"label     {task.label}: {_answers(task)}")
     if task.group:
         say.result(f"group     {task.group}: its rows stay in one split")
     say.result(f"metric    {task.primary_metric}")
@@ -109,6 +112,14 @@ def init(
         say.result(f"or        --kind {other.task.kind}: {other.because}")
     say.result(f"wrote     {started.path}")
     say.result("next: look at task.toml, then burnish data check, then burnish run")
+
+
+def _answers(task: Task) -> str:
+    """What the label column holds, in words."""
+    if not task.is_closed:
+        return "texts that a model writes" if task.writes else "pieces of the context"
+    shown = ", ".join(task.label_names[:12]) + (" ..." if len(task.labels) > 12 else "")
+    return f"{len(task.labels)} labels ({shown})"
 
 
 def _shape_named(name: str | None) -> ShapeName | None:
@@ -224,7 +235,12 @@ def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
     say.result(
         f"would fine-tune {recipe.base} ({recipe.method}) for at most {recipe.epochs} epochs"
     )
-    say.result("would compare it with majority, tfidf, centroid and knn on the same test rows")
+    rivals = (
+        "majority, tfidf, centroid and knn"
+        if opened.task.is_closed
+        else "the base, prompted with and without examples, and with baselines without a model"
+    )
+    say.result(f"would compare it with {rivals} on the same test rows")
     say.result("nothing was written; next: burnish run")
     return EXIT_DONE
 

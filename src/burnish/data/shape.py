@@ -14,7 +14,16 @@ from typing import Protocol
 
 from burnish.data.json_cells import JsonObject, too_deep
 from burnish.data.rows import FileFacts, Row, columns_among
-from burnish.data.shapes import argilla, chat, label_studio, label_studio_min, plain, prodigy, squad
+from burnish.data.shapes import (
+    argilla,
+    chat,
+    label_studio,
+    label_studio_min,
+    plain,
+    prodigy,
+    self_instruct,
+    squad,
+)
 from burnish.records.dataset import Rejection
 
 __all__ = ["SHAPES", "Placed", "Shape", "recognise", "rows_in", "shaped", "title_of"]
@@ -54,6 +63,7 @@ SHAPES: Mapping[str, Shape] = {
     "prodigy": prodigy,
     "argilla": argilla,
     "squad": squad,
+    "self-instruct": self_instruct,
     "chat": chat,
     "plain": plain,
 }

@@ -101,8 +101,13 @@ def start(
     alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING
     stem = first.stem if alone or not first.parent.name else first.parent.name
     proposals = propose(facts.columns, rows, name=name or task_name(stem), files=files, kind=kind)
-    also = other_kind(facts.columns, rows)
-    if also and kind is None and not any(map(is_convincing, proposals[:1])):
+    also = other_kind(facts.columns)
+    if (
+        also
+        and kind is None
+        and not any(map(is_convincing, proposals[:1]))
+        and not any(not one.task.is_closed for one in proposals[:1])
+    ):
         best = proposals[0] if proposals else None
         raise BurnishError(
             (not_trained(also, file=train[0].name, shape=title_of(facts.shape), best=best),)
@@ -110,6 +115,8 @@ def start(
     if not proposals:
         raise BurnishError((no_proposal(facts.columns, rows),))
     write_task(proposals[0].task, target)
+    if not proposals[0].task.is_closed:
+        also = None
     return Started(target, len(rows), tuple(facts.columns), proposals, facts.shape, also)
 
 

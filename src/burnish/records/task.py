@@ -13,7 +13,14 @@ from burnish.records.record import Record, content_id
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 # What the JSON objects of a file are: the names of the shapes in data/shape.py.
 ShapeName = Literal[
-    "plain", "label-studio", "label-studio-min", "prodigy", "argilla", "squad", "chat"
+    "plain",
+    "label-studio",
+    "label-studio-min",
+    "prodigy",
+    "argilla",
+    "squad",
+    "self-instruct",
+    "chat",
 ]
 KindName = Literal[
     "classification", "multilabel", "sentiment", "extractive-qa", "qa", "summarization", "chat"

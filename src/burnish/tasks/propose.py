@@ -13,6 +13,7 @@ from burnish.tasks.columns import Column, look
 from burnish.tasks.hints import label_hint
 from burnish.tasks.kind import KINDS
 from burnish.tasks.labelset import LabelSet, named_labels, ordered_labels, plain_labels
+from burnish.tasks.propose_text import text_readings
 from burnish.tasks.roles import (
     better_names,
     could_hold_several,
@@ -51,7 +52,7 @@ def propose(
     files: DataFiles,
     kind: str | None = None,
 ) -> tuple[Proposal, ...]:
-    """The tasks that a file's columns could mean, best first; none when no column can be a label.
+    """The tasks that a file's columns could mean, best first; none when no column can be a label or an answer.
 
     Every task proposed passes `load_task` once written. `name` is made to fit (`task_name`); `kind`
     keeps only readings of that kind, also far-fetched ones. `no_proposal` tells why there is none.
@@ -84,6 +85,8 @@ def propose(
         for reading in _readings(label, facts, rows, forced=kind):
             if kind is None or reading.kind == kind:
                 found.append(_proposal(reading, inputs, facts, rows, name=name, files=files))
+    texts = text_readings(columns, rows, name=task_name(name), files=files, kind=kind)
+    found += [Proposal(one.task, one.score, one.because) for one in texts]
     found.sort(key=lambda proposal: -proposal.score)
     likely = [proposal for proposal in found if proposal.score >= LEAST_SCORE] or found[:1]
     return tuple(likely[:SHOWN])

@@ -182,13 +182,15 @@ def _reading(
         instruction=_INSTRUCTIONS.get(pair.kind, ""),
         decoding=Decoding() if pair.kind == "extractive-qa" else _decoding(pair, rows),
         primary_metric=kind.default_metric,
-        gates=(Gate(metric=kind.default_metric, than="base", margin=0.0, sure=True),),
+        gates=(Gate(metric=kind.default_metric, than=_RIVAL.get(pair.kind, "base"), sure=True),),
         slices=tuple(one.name for one in slices_of(others) if one.name != group),
         data=files,
     )
     return TextReading(task, pair.score, pair.because)
 
 
+# What a model must surely beat: of pieces of a context the likeliest sentence, for a base without its head finds nothing.
+_RIVAL: Mapping[KindName, str] = {"extractive-qa": "sentence"}
 _INSTRUCTIONS: Mapping[str, str] = {
     "summarization": "Summarize the following text.",
     "qa": "Answer the question.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from burnish.records.task import Task
 from burnish.tasks.kind import KINDS
-from burnish.tasks.sense import MAY_ROLL_BACK, RIVALS, SIGNALS
+from burnish.tasks.sense import MAY_ROLL_BACK, RIVALS, SIGNALS, TEXT_RIVALS
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -36,6 +36,9 @@ NOTES: Mapping[str, str] = {
     "decoding.repetition_penalty": "Above 1 makes tokens less likely that stand in the text already.",
     "decoding.stop": "Texts that end an answer and do not belong to it.",
     "decoding.seed": "Decides what is drawn.",
+    "truncate": "How prompts longer than the model reads are cut: the beginning (left) or end (right) of the last turn, or "
+    "the oldest turns (window); without it they are refused.",
+    "test_rows": "So many of the test rows are answered, drawn with the seed: writing takes seconds a row.",
     "primary_metric": "The number that early stopping, comparison and the verdict look at.",
     "slices": "Columns whose values get a row of their own in the report.",
     "abstain_below": "Answers with a confidence under this are marked as abstained: a person should decide.",
@@ -128,11 +131,17 @@ def task_schema() -> dict[str, Any]:
     schema["allOf"] = [
         {
             "if": {"properties": {"kind": {"const": name}}},
-            "then": {"properties": {"primary_metric": {"enum": list(kind.metrics)}}},
+            "then": {
+                "properties": {
+                    "primary_metric": {"enum": list(kind.metrics)},
+                    **({"labels": {"minItems": 2}} if kind.answers == "labels" else {}),
+                },
+                "required": ["labels"] if kind.answers == "labels" else [],
+            },
         }
         for name, kind in KINDS.items()
     ]
-    definitions["Gate"]["properties"]["than"]["enum"] = list(RIVALS)
+    definitions["Gate"]["properties"]["than"]["enum"] = list(dict.fromkeys((*RIVALS, *TEXT_RIVALS)))
     owners["retrain"]["on_signals"]["items"]["enum"] = list(SIGNALS)
     owners["retrain"]["rollback_on"]["items"]["enum"] = list(MAY_ROLL_BACK)
     return {"$schema": SCHEMA_DIALECT, **schema}

@@ -17,8 +17,10 @@ from burnish.tasks.encoding import known_encoding, near_encoding
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import Path
 
-# What a gate may compare with: the baselines that always run, and the model that answers now.
+# What a gate may compare with: the baselines that always run, and the model that answers now; of kinds that answer with
+# texts also the base as it is, prompted.
 RIVALS = ("majority", "tfidf", "centroid", "knn", "live")
+TEXT_RIVALS = ("lead", "retrieval", "sentence", "base", "base-3-shot", "live")
 
 # What watching asks of every window: the monitor's signals by name.
 SIGNALS = (
@@ -76,7 +78,8 @@ def sense_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
         if kind is not None:
             known = _Metrics(raw["kind"], (*kind.metrics, *CALIBRATION), kind.default_metric)
             yield from _metric((*path, "metric"), gate.get("metric"), known)
-        yield from _gate(path, gate)
+        closed = kind is None or kind.answers == "labels"
+        yield from _gate(path, gate, rivals=RIVALS if closed else TEXT_RIVALS)
     yield from _files(raw)
     yield from _around(raw)
 
@@ -239,7 +242,7 @@ def _separator(raw: Mapping[str, Any]) -> Iterator[Found]:
                 )
 
 
-def _gate(path: Path, gate: Mapping[str, Any]) -> Iterator[Found]:
+def _gate(path: Path, gate: Mapping[str, Any], *, rivals: tuple[str, ...]) -> Iterator[Found]:
     bounds = [key for key in ("at_least", "at_most", "than") if key in gate]
     if not bounds:
         yield (
@@ -252,15 +255,15 @@ def _gate(path: Path, gate: Mapping[str, Any]) -> Iterator[Found]:
             ),
         )
     than = gate.get("than")
-    if isinstance(than, str) and than not in RIVALS:
+    if isinstance(than, str) and than not in rivals:
         yield (
             (*path, "than"),
             Problem(
                 code="task-bad-value",
                 what=f'found than = "{than}"',
-                expected=f"one of: {', '.join(RIVALS)}",
+                expected=f"one of: {', '.join(rivals)}",
                 fix="name one of these rivals",
-                nearest=nearest(than, RIVALS),
+                nearest=nearest(than, rivals),
             ),
         )
     for key in ("at_least", "at_most", "margin"):

@@ -125,7 +125,7 @@ def _optional(document: TOMLDocument, task: Task) -> None:
         document.add("audit", task.audit)
     else:
         document.add(tomlkit.comment("audit = 0.01"))
-    for name in ("keep_inputs", "keep_days", "redact"):
+    for name in ("truncate", "test_rows", "keep_inputs", "keep_days", "redact"):
         if name in _changed(task):
             _say(document, NOTES[name])
             document.add(name, _value(getattr(task, name)))

@@ -37,7 +37,7 @@ from burnish.train.cost import (
     spelt,
     work_of,
 )
-from burnish.train.memory import Limit, Room, host_room, peak_bytes
+from burnish.train.memory import Limit, Memory, host_memory, peak_bytes
 from burnish.train.objective import Objective
 from burnish.train.spoken import size
 from burnish.train.warm_up import Speeds, Trial, kept_bytes, measure, untouched
@@ -94,7 +94,7 @@ def refuse_too_large(folder: Path, recipe: Recipe) -> None:
     Raises: memory-too-small.
     """
     weights = sum(check_weights(path).elements for path in sorted(folder.glob("*.safetensors")))
-    room = _room(torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"))
+    room = _memory_of(torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"))
     parts = {"full": 1 + _LEARNT, "lora": 1, "head": 1}
     need = room.held + weights * _FP32 * parts[recipe.method]
     limit = room.smallest
@@ -136,7 +136,7 @@ def forecast_of(
         return None
     reads = head or (recipe.head_start == "probe" and fresh)
     trial = Trial(fitted, rows.train, recipe, objective, reads=reads, updates=updates)
-    before = _room(learner.device)
+    before = _memory_of(learner.device)
     learnt = _learnt(learner, recipe)
     longest = lengths[:0] if head else lengths[schedule.longest.rows]
     earlier_peak = _peak(learner.device)
@@ -245,7 +245,7 @@ def _refuse(
     lengths: IntArray,
     *,
     longest: IntArray,
-    before: Room,
+    before: Memory,
     learnt: Mapping[str, int],
 ) -> None:
     """Stop what cannot fit: passes larger than a limit whose other side is death, or a single row that no limit allows.
@@ -333,12 +333,12 @@ def _shape(learner: Learner) -> tuple[int, int, int]:
     return layers or 12, width or 768, heads or 12
 
 
-def _room(device: torch.device) -> Room:
+def _memory_of(device: torch.device) -> Memory:
     if device.type != "cuda":
-        return host_room()
+        return host_memory()
     held = torch.cuda.memory_allocated(device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - held
-    return Room(held, (Limit(held + free, "the device's memory", refuses=True),))
+    return Memory(held, (Limit(held + free, "the device's memory", refuses=True),))
 
 
 def _peak(device: torch.device) -> int:
@@ -346,7 +346,7 @@ def _peak(device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes()
 
 
-def _memory(trial: Trial, before: Room, earlier_peak: int, learnt: int) -> int:
+def _memory(trial: Trial, before: Memory, earlier_peak: int, learnt: int) -> int:
     """The peak to expect, from that of the warm-up: with holes, and with what saving maps into the process."""
     learner = trial.fitted.learner
     peak = _peak(learner.device)

@@ -220,7 +220,7 @@ def _update(
 
     def seeded(piece: IntArray, number: int) -> Tensor:
         """Each row's part of the update's loss, (R,)."""
-        _seed(recipe.seed, step, number)
+        seed_pass(recipe.seed, step, number)
         return shares(piece, weight_sum)
 
     while True:
@@ -292,7 +292,7 @@ def _rows_without_gradient(
     return np.array(guilty, dtype=np.int64) if guilty else update
 
 
-def _seed(seed: int, step: int, piece: int) -> None:
+def seed_pass(seed: int, step: int, piece: int) -> None:
     """Dropout of a piece depends on (seed, step, piece) alone, so a checkpoint needs no generator state."""
     state = np.random.SeedSequence([seed, step, piece]).generate_state(1, np.uint64)[0]
     torch.manual_seed(int(state))

@@ -26,7 +26,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Memory:
     """What is held now, in bytes, and every limit that can be read."""
 
     held: int
@@ -40,16 +40,16 @@ class Room:
     @property
     def deadly(self) -> Limit | None:
         """The smallest of the limits beyond which the process is ended."""
-        return Room(self.held, tuple(one for one in self.limits if not one.refuses)).smallest
+        return Memory(self.held, tuple(one for one in self.limits if not one.refuses)).smallest
 
 
-def host_room(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> Room:
+def host_memory(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
     """The room of this process: free physical memory, its control groups (v1 and v2), RLIMIT_AS and RLIMIT_DATA."""
     held = resident_bytes(proc=proc)
     ended = [Limit(held + free, name, refuses=False)
              for free, name in (*_physical(proc), *_groups(proc, cgroups))]  # fmt: skip
     refused = [Limit(held + free, name, refuses=True) for free, name in _process_limits(proc)]
-    return Room(held, (*ended, *refused))
+    return Memory(held, (*ended, *refused))
 
 
 def resident_bytes(*, proc: Path = PROC) -> int:

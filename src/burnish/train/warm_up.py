@@ -6,7 +6,6 @@ dropped. What an optimizer will hold is held by stand-ins of the same sizes, so 
 
 from __future__ import annotations
 
-import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,16 +25,16 @@ from burnish.models.adapters import remove_lora
 from burnish.models.classifier import TransformersFitted, choose_trainable
 from burnish.models.family import family_of
 from burnish.models.learner import Learner, logits_of, plain_model, pooled_of
+from burnish.models.shortage import is_shortage
 from burnish.records.encoding import Batch, Encoding, FloatArray, IntArray
 from burnish.records.recipe import Recipe
 from burnish.store.durable import new_folder, remove_folder
 from burnish.train.cost import READING_TOKENS, Line, Piece, Schedule, line_through, work_of
+from burnish.train.loop import seed_pass
 from burnish.train.objective import Objective, row_losses
 from burnish.train.optimizer import trainable
 
 T = TypeVar("T")
-# What torch's allocators say.
-_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 # Time for typical passes: this part of the training, and never more seconds. The longest pass comes on top.
 _PART = 0.02
 _MOST_SECONDS = 8.0
@@ -208,13 +207,14 @@ def _if_it_fits(act: Callable[[], T]) -> T | None:
     try:
         return act()
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-            traceback.clear_frames(error.__traceback__)  # they hold what the pass had made
-            return None
-        raise
+        if not is_shortage(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what the pass had made
+        return None
 
 
 def _learn(trial: Trial, rows: IntArray) -> bool:
+    seed_pass(trial.recipe.seed, 0, 0)
     _losses(trial, rows).mean().backward()
     return True
 
@@ -268,14 +268,23 @@ def _clip(model: nn.Module, recipe: Recipe) -> None:
 
 
 def _adam(learner: Learner, taught: Mapping[str, nn.Parameter]) -> FloatArray:
-    """Seconds of one AdamW step over everything that learns, from a stand-in of a million weights."""
-    count = sum(value.numel() for value in taught.values())
-    size = min(count, _STEPPED)
-    weight = nn.Parameter(torch.zeros(size, device=learner.device))
-    optimizer = torch.optim.AdamW([weight], fused=True)
-    weight.grad = torch.zeros_like(weight)
+    """Seconds of one AdamW step over everything that learns, from stand-ins: each tensor costs, and each weight does."""
+    sizes = [value.numel() for value in taught.values()]
+    whole = _stepping(learner, [min(sum(sizes), _STEPPED)])
+    share = _STEPPED // len(sizes)
+    small = [min(size, share) for size in sizes]
+    each = whole / min(sum(sizes), _STEPPED)
+    return _stepping(learner, small) + each * (sum(sizes) - sum(small))
+
+
+def _stepping(learner: Learner, sizes: Sequence[int]) -> FloatArray:
+    """Seconds of one AdamW step over tensors of these sizes."""
+    weights = [nn.Parameter(torch.zeros(size, device=learner.device)) for size in sizes]
+    optimizer = torch.optim.AdamW(weights, fused=True)
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    return _timed(learner, optimizer.step) * count / size
+    return _timed(learner, optimizer.step)
 
 
 def _looked(learner: Learner, objective: Objective) -> FloatArray:
