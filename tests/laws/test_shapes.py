@@ -158,6 +158,7 @@ def test_what_does_not_fit_is_rejected_by_its_place(tmp_path: Path, name: str) -
         "prodigy": {"text": "a", "label": "ham", "answer": "accept"},
         "argilla": {"fields": {"text": "a"}, "responses": {"y": [{"value": "ham", "user_id": "u"}]}},
         "squad": {"title": "t", "paragraphs": [{"context": "c", "qas": [{"id": 1, "question": "q"}]}]},
+        "self-instruct": {"instruction": "a", "instances": [{"input": "", "output": "b"}]},
         "chat": {"messages": [{"role": "user", "content": "a"}]},
     }[name]  # fmt: skip
     path = lines(tmp_path / "t.jsonl", [fitting, {"something": "else"}, fitting])
