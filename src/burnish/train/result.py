@@ -14,6 +14,7 @@ from burnish.models.source import BaseModel
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.manifest import listed_checksums
+from burnish.train.checkpoint import HEADER_BYTES, tensor_bytes
 from burnish.train.runs import MODEL, WEIGHTS, result_fault
 
 _ADAPTER = "adapter"
@@ -54,7 +55,8 @@ def save_result(
         model = _merged(fitted, probe[:_PROBED_ROWS], name=folder.name)
     # what an attempt that was killed right after this published: the same, unless somebody exchanged it
     remove_folder(folder / MODEL)
-    with new_folder(folder / MODEL) as staging:
+    needs = tensor_bytes(dict(model.named_parameters())) + HEADER_BYTES
+    with new_folder(folder / MODEL, needs_bytes=needs) as staging:
         model.save_pretrained(staging, safe_serialization=True)
         copy_tokenizer(base.folder, staging)
     return listed_checksums(folder / MODEL)[WEIGHTS]
