@@ -8,7 +8,7 @@ from burnish.cli import say
 from burnish.cli.options import HERE, JsonOption, ProjectOption
 from burnish.errors import EXIT_DONE, EXIT_PROBLEM
 
-_NAMES = {"base": "base model"}
+_NAMES = {"base": "base model", "run's files": "run folder"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,11 +41,20 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> int:
     for one in found.findings:
         say.result(one.text())
     counted = ", ".join(
-        f"{count} {_NAMES.get(kind, kind)}{'s' if count != 1 else ''}"
-        for kind, count in sorted(found.looked_at.items())
+        _many(count, _NAMES.get(kind, kind)) for kind, count in sorted(found.looked_at.items())
     )
     say.result(f"looked at  {counted}")
     notes = len(found.findings) - len(found.faults)
-    verdict = "whole" if found.is_whole else f"{len(found.faults)} faults"
-    say.result(f"verdict    {verdict}, {notes} notes, {found.free_bytes:,} bytes free")
+    verdict = "whole" if found.is_whole else _many(len(found.faults), "fault")
+    say.result(f"verdict    {verdict}, {_many(notes, 'note')}, {found.free_bytes:,} bytes free")
     return code
+
+
+def _many(count: int, name: str) -> str:
+    """So many of something.
+
+    Example:
+        >>> _many(1, "fault"), _many(0, "note")
+        ('1 fault', '0 notes')
+    """
+    return f"{count} {name}{'' if count == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -28,15 +28,19 @@ from burnish.train.loop import LoopState
 from burnish.train.optimizer import optimizer_tensors, restore_optimizer, trainable
 
 _KEEP = 2
+# Names, shapes, progress and manifest of a checkpoint, at the most.
+HEADER_BYTES = 1 << 16
 
 
 def save_checkpoint(checkpoints: Checkpoints, model: nn.Module, state: LoopState) -> None:
     """Commit the state after `state.step` updates, then drop all but the newest two."""
     target = checkpoints.latest(state.step)
     make_folder(target.parent)
-    with new_folder(target, checksum="xxh3") as staging:
-        save_file(_weights(model), staging / WEIGHTS)
-        save_file(optimizer_tensors(state.optimizer, model), staging / OPTIMIZER)
+    weights, moments = _weights(model), optimizer_tensors(state.optimizer, model)
+    needs = tensor_bytes(weights) + tensor_bytes(moments) + HEADER_BYTES
+    with new_folder(target, checksum="xxh3", needs_bytes=needs) as staging:
+        save_file(weights, staging / WEIGHTS)
+        save_file(moments, staging / OPTIMIZER)
         progress = Progress(
             run_id=checkpoints.run_id,
             step=state.step,
@@ -54,8 +58,10 @@ def save_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> None:
     """Commit the weights of the best step so far, then drop earlier ones no checkpoint refers to."""
     target = checkpoints.best(step)
     make_folder(target.parent)
-    with new_folder(target, checksum="xxh3") as staging:
-        save_file(_weights(model), staging / WEIGHTS)
+    weights = _weights(model)
+    needs = tensor_bytes(weights) + HEADER_BYTES
+    with new_folder(target, checksum="xxh3", needs_bytes=needs) as staging:
+        save_file(weights, staging / WEIGHTS)
         best = Best(run_id=checkpoints.run_id, step=step)
         (staging / BEST).write_text(best.model_dump_json(), encoding="utf-8")
     # every checkpoint kept refers to one at most, and this one belongs to the next
@@ -118,6 +124,11 @@ def restore_best(checkpoints: Checkpoints, model: nn.Module, *, step: int) -> No
 def weights_are_finite(model: nn.Module) -> bool:
     """False when any weight that trains is infinite or not a number: such a state is never saved."""
     return all(bool(torch.isfinite(value).all()) for value in trainable(model).values())
+
+
+def tensor_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
+    """What the tensors take in a file, its header aside."""
+    return sum(value.numel() * value.element_size() for value in tensors.values())
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:

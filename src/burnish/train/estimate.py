@@ -27,6 +27,7 @@ from burnish.models.learner import Learner, plain_model
 from burnish.records.encoding import Encoding, IntArray
 from burnish.records.recipe import Recipe
 from burnish.records.run import Estimate
+from burnish.store.faults import unreadable
 from burnish.train.cost import (
     READING_TOKENS,
     Costs,
@@ -91,9 +92,13 @@ class Forecast:
 def refuse_too_large(folder: Path, recipe: Recipe) -> None:
     """Stop before a base model is loaded whose weights alone, with what training adds to them, cannot fit.
 
-    Raises: memory-too-small.
+    Raises: memory-too-small, not-readable, and the codes of check_weights.
     """
-    weights = sum(check_weights(path).elements for path in sorted(folder.glob("*.safetensors")))
+    try:
+        files = sorted(folder.glob("*.safetensors"))
+    except OSError as error:
+        raise unreadable(error, folder) from error
+    weights = sum(check_weights(path).elements for path in files)
     room = _memory_of(torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"))
     parts = {"full": 1 + _LEARNT, "lora": 1, "head": 1}
     need = room.held + weights * _FP32 * parts[recipe.method]

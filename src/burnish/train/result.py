@@ -18,6 +18,7 @@ from burnish.models.writer import Writer, save_writer, supervised_losses
 from burnish.records.encoding import Batch, Encoding, FloatArray
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.manifest import listed_checksums
+from burnish.train.checkpoint import HEADER_BYTES, tensor_bytes
 from burnish.train.runs import MODEL, WEIGHTS, result_fault
 from burnish.train.token_rows import TextRows
 
@@ -59,7 +60,8 @@ def save_result(
         model = _merged(fitted, probe[:_PROBED_ROWS], name=folder.name)
     # what an attempt that was killed right after this published: the same, unless somebody exchanged it
     remove_folder(folder / MODEL)
-    with new_folder(folder / MODEL) as staging:
+    needs = tensor_bytes(dict(model.named_parameters())) + HEADER_BYTES
+    with new_folder(folder / MODEL, needs_bytes=needs) as staging:
         model.save_pretrained(staging, safe_serialization=True)
         copy_tokenizer(base.folder, staging)
     return listed_checksums(folder / MODEL)[WEIGHTS]
