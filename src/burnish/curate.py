@@ -339,12 +339,32 @@ def token_counter(
         if cached:
             return None
         raise
+    if project.task.writes:
+        return _prompt_counter(project.task, recipe, base.folder)
     tokeniser = load_tokeniser(base.folder, max_tokens=recipe.max_tokens)
 
     def lengths(inputs: Sequence[Mapping[str, str]]) -> list[int]:
         return token_lengths(tokeniser, [render(project.task, row) for row in inputs])
 
     return TokenCounter(lengths, tokeniser.max_tokens)
+
+
+def _prompt_counter(task: Task, recipe: Recipe, base: Path) -> TokenCounter:
+    """Counts the tokens of prompts, which the base's chat template is part of."""
+    from burnish.models.chat_model import open_codec
+    from burnish.tasks.kind import writing_kind_of
+
+    codec = open_codec(
+        base,
+        max_tokens=recipe.max_tokens,
+        new_tokens=task.decoding.max_new_tokens,
+        template=recipe.template,
+        truncate=task.truncate,
+    )
+    kind = writing_kind_of(task)
+    return TokenCounter(
+        lambda inputs: [codec.length(kind.prompt(task, row)) for row in inputs], codec.prompt_tokens
+    )
 
 
 def prepare(project: Project, edge: Edge, *, recipe: Recipe) -> Prepared:

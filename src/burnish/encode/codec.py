@@ -53,6 +53,10 @@ class Codec:
             where=where,
         )
 
+    def length(self, messages: Sequence[Message]) -> int:
+        """The tokens of these turns as a prompt, nothing cut."""
+        return len(self._encode(messages))
+
     def row(
         self, messages: Sequence[Message], *, where: str = "", weight: float = 1.0
     ) -> tuple[TokenRow, FittedPrompt]:

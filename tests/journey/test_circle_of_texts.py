@@ -1,0 +1,152 @@
+"""A kind whose models write goes the same circle: rows, training, proof, report, bundle, answers; and its bad inputs."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+import burnish
+from burnish.deploy.bundle import open_any, open_bundle, open_text_bundle
+from burnish.edge import make_edge
+from burnish.errors import BurnishError
+from burnish.lifecycle import Outcome, promote_version
+from burnish.project import open_project
+from burnish.store.workspace import open_workspace
+
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
+          "October", "November", "December")  # fmt: skip
+TASK = """name = "dates"
+kind = "qa"
+inputs = ["question"]
+label = "answer"
+primary_metric = "exact_match"
+test_rows = 40
+
+[data]
+train = ["dates.jsonl"]
+
+[decoding]
+max_new_tokens = 16
+
+[[gates]]
+metric = "exact_match"
+than = "base"
+sure = true
+"""
+RECIPE = burnish.Recipe(
+    base="tiny:llama",
+    method="full",
+    epochs=8,
+    max_tokens=64,
+    learning_rate=2e-3,
+    batch_rows=16,
+    dropout=0.0,
+)
+
+
+def write_project(folder: Path, *, rows: int = 500) -> None:
+    choose = random.Random(1)
+    with (folder / "dates.jsonl").open("w", encoding="utf-8") as file:
+        for _ in range(rows):
+            year, month, day = (
+                choose.randint(1950, 2049),
+                choose.randint(1, 12),
+                choose.randint(1, 28),
+            )
+            row = {
+                "question": f"{day} {MONTHS[month - 1]} {year}",
+                "answer": f"{year}-{month:02}-{day:02}",
+            }
+            file.write(json.dumps(row) + "\n")
+    (folder / "task.toml").write_text(TASK, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    folder = tmp_path_factory.mktemp("dates")
+    write_project(folder)
+    return folder, burnish.run(folder, recipe=RECIPE)
+
+
+def test_the_tuned_model_is_proven_against_what_needs_no_training(
+    done: tuple[Path, Outcome],
+) -> None:
+    _, outcome = done
+    names = [one.name for one in outcome.proof.decision.candidates]
+    assert names == ["retrieval", "base", "base-3-shot", "tuned"]
+    assert outcome.report.measure("exact_match").value >= 0.9
+    assert outcome.report.n == 40 and (outcome.report.of_rows or 0) > 40
+    theirs = {(one.theirs, one.metric) for one in outcome.report.comparisons}
+    assert {(name, "exact_match") for name in names[:3]} <= theirs
+    assert outcome.report.verdict == "passed" and outcome.proof.decision.tuning_pays
+    assert outcome.report.measure("perplexity").value < 2
+
+
+def test_the_page_shows_what_was_written_beside_the_base(done: tuple[Path, Outcome]) -> None:
+    _, outcome = done
+    page = outcome.report_path.read_text(encoding="utf-8")
+    assert "Samples" in page and 'id="labels"' not in page and 'id="confidence"' not in page
+    assert {text.model for one in outcome.report.samples for text in one.texts} == {"base", "tuned"}
+    assert "of %d" % (outcome.report.of_rows or 0) in page
+
+
+def test_the_bundle_answers_as_training_saw_it(done: tuple[Path, Outcome]) -> None:
+    folder, outcome = done
+    project = open_project(folder)
+    promote_version(project, None, make_edge(), because="test", force=False)
+    shadow = outcome.shadows["tuned"]
+    opened = open_text_bundle(open_workspace(folder).bundles / shadow.bundle_id)
+    (answer,) = opened.fitted.answer(opened.task, [{"question": "7 May 1999"}])
+    assert answer.finished and answer.text == "1999-05-07"
+    with pytest.raises(BurnishError, match="bundle-other-kind"):
+        open_bundle(open_workspace(folder).bundles / shadow.bundle_id)
+
+
+def test_a_bundle_whose_weights_were_exchanged_does_not_answer(
+    done: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    """The bytes are checked first; a golden row is what catches a model that was published so."""
+    from burnish.deploy.golden_text import verify_golden_texts
+    from burnish.models.chat_model import ChatModel
+
+    folder, outcome = done
+    bundle = open_workspace(folder).bundles / outcome.shadows["tuned"].bundle_id
+    opened = open_any(bundle)
+    assert isinstance(opened.fitted, ChatModel)
+    assert verify_golden_texts(opened.fitted, opened.task, bundle, "fp32") == ()
+    parameter = next(opened.fitted.writer.model.parameters())
+    parameter.data.add_(0.05)
+    codes = {one.code for one in verify_golden_texts(opened.fitted, opened.task, bundle, "fp32")}
+    assert codes == {"golden-texts-differ"}
+
+
+def test_a_prompt_that_is_too_long_is_refused_by_its_row_or_cut_by_choice(tmp_path: Path) -> None:
+    write_project(tmp_path, rows=60)
+    with (tmp_path / "dates.jsonl").open("a", encoding="utf-8") as file:
+        for day in range(1, 21):
+            row = {"question": "please " * 60 + f"{day} May 1999", "answer": f"1999-05-{day:02}"}
+            file.write(json.dumps(row) + "\n")
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    with pytest.raises(BurnishError) as caught:
+        burnish.train(tmp_path, recipe=recipe)
+    assert caught.value.code == "prompt-too-long"
+    assert "dates.jsonl:" in caught.value.problems[0].where and caught.value.problems[0].more > 5
+    text = (tmp_path / "task.toml").read_text()
+    (tmp_path / "task.toml").write_text(text.replace("test_rows", 'truncate = "left"\ntest_rows'))
+    run = burnish.train(tmp_path, recipe=recipe)
+    assert run.truncated_rows > 5 and run.truncated_tokens > run.truncated_rows
+
+
+def test_several_answers_to_one_question_are_all_right(tmp_path: Path) -> None:
+    write_project(tmp_path, rows=60)
+    more = {"question": "1 May 1999", "answer": "1999-05-01"}
+    with (tmp_path / "dates.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(more) + "\n" + json.dumps({**more, "answer": "May 1st"}) + "\n")
+    dataset = burnish.make_dataset(tmp_path, recipe=RECIPE)
+    rows = [json.loads(line) for path in (tmp_path / ".burnish" / "datasets" / dataset.id).glob("*.jsonl")
+            for line in path.read_text().splitlines()]  # fmt: skip
+    (found,) = [row for row in rows if row.get("inputs", {}).get("question") == "1 May 1999"]
+    assert found["label"]["texts"] == ["1999-05-01", "May 1st"]
