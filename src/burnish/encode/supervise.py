@@ -139,7 +139,7 @@ def supervise(
             f"has {end} tokens with its answer",
             where=where,
             expected=f"at most {tokeniser.max_tokens}",
-            fix="raise max_tokens if the model takes more, choose truncate, or take the row out",
+            fix="raise max_tokens in recipe.toml if the model takes more, or take the row out",
         )
     answer_T = np.zeros(end, dtype=bool)
     for one in answers:
@@ -206,7 +206,7 @@ def seq2seq_row(
             f"has {len(source)} tokens to read and {len(answer)} to write",
             where=where,
             expected=f"at most {tokeniser.max_tokens} of each",
-            fix="raise max_tokens if the model takes more, choose truncate, or take the row out",
+            fix="raise max_tokens in recipe.toml if the model takes more, or take the row out",
         )
     return answer_row(source, answer, start_id=start_id, weight=weight)
 
