@@ -7,6 +7,7 @@ call is made again, and its bytes are those of the undisturbed training.
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
