@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from burnish.errors import fail
+from burnish.store.faults import unreadable
 
 # A tokenizer.json of 580,000 merges and 256,000 tokens has about 2.5 million commas and brackets.
 MOST_JSON_NODES = 5_000_000
@@ -48,12 +50,16 @@ _IMPLEMENTATION_KEYS = frozenset(
 )
 
 
+# A symbolic link, a socket, a device without a driver.
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EMLINK})
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file that is not a link and has no second name, without following anything.
 
     The checks are made on the opened file itself, so nothing can be swapped in between.
 
-    Raises: base-file-not-regular, base-file-hardlink, base-file-missing.
+    Raises: base-file-not-regular, base-file-hardlink, base-file-missing, not-readable.
     """
     # O_NONBLOCK: opening a named pipe must not wait for a writer
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -73,8 +79,10 @@ def open_regular(path: Path) -> BinaryIO:
             where=path.name,
             fix=f"chmod u+r {path.name}",
         ) from None
-    except OSError:  # a symbolic link (ELOOP), a socket or a device without a driver (ENXIO)
-        raise _not_regular(path) from None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _not_regular(path) from None
+        raise unreadable(error, path) from error
     try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode):
