@@ -24,6 +24,7 @@ from burnish.encode.windows import (
     context_offsets,
     load_pair_tokeniser,
     targets_of,
+    trimmed,
     windows_of,
 )
 from burnish.errors import BurnishError
@@ -60,7 +61,7 @@ def test_every_token_has_its_exact_place_in_the_original(
     for (start, end), (their_start, their_end) in zip(offsets.tolist(), theirs, strict=True):
         # the tokenizer's own, but for marks that it leaves to no token
         assert start == their_start and end >= their_end
-        assert all(category(letter).startswith("M") for letter in context[their_end:end])
+        assert all(category(letter) in ("Mn", "Me", "Mc", "Lm") for letter in context[their_end:end])
     assert (offsets[:, 0] <= offsets[:, 1]).all() and (offsets >= 0).all()
     assert (offsets[:, 1] <= len(context)).all()
     assert (np.diff(offsets[:, 0]) >= 0).all() and (np.diff(offsets[:, 1]) >= 0).all()
@@ -108,6 +109,12 @@ def test_windows_are_the_pair_cut_by_the_tokenizer_itself(
         assert found[0].types_T.tolist() == first.type_ids
 
 
+def visible(text: str) -> str:
+    """Without what cannot be seen at both ends: blanks, controls, and the replacement sign, which BERT takes out."""
+    unseen = "".join(one for one in text if category(one)[0] in "CZ" or one == "\ufffd")
+    return text.strip(unseen) if unseen else text
+
+
 @every_tokenizer
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), context=nasty_texts, room=st.integers(8, 30))
@@ -120,7 +127,7 @@ def test_what_is_taught_is_what_is_cut_out(
     found = windows(name, question, context, most=asked + room)
     start = data.draw(st.integers(0, max(0, len(context) - 1)))
     end = data.draw(st.integers(start, min(len(context), start + 12)))
-    tokens = answer_tokens(found, start, end)
+    tokens = answer_tokens(found, context, start, end)
     if tokens is None:
         return
     targets = targets_of(found, tokens)
@@ -130,8 +137,8 @@ def test_what_is_taught_is_what_is_cut_out(
             tokens[1] - tokens[0] >= room // 3 - 1
         )  # only what is longer than the overlap is shown by none
         return
-    offsets = context_offsets(found)
-    first, last = int(offsets[tokens[0], 0]), int(offsets[tokens[1], 1])
+    starts, ends = trimmed(context_offsets(found), context)
+    first, last = int(starts[tokens[0]]), int(ends[tokens[1]])
     scores = []
     for one, target in zip(found, targets, strict=True):
         score = np.full((len(one), 2), -20.0)
@@ -144,11 +151,10 @@ def test_what_is_taught_is_what_is_cut_out(
     ]
     best = best_span(found, scores, context, rule=SpanRule(answer_tokens=64))
     covered = context[first:last]
-    if owner and covered.strip():
+    if owner:
         assert best.start is not None and best.end is not None
-        assert context[best.start : best.end] == covered.strip()
-        inside = context[start:end].strip()
-        assert inside in context[best.start : best.end] or not inside
+        assert context[best.start : best.end] == covered
+        assert visible(context[start:end]) in context[best.start : best.end]
         assert 0.5 < best.confidence <= 1
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from burnish.encode.windows import Window
+from burnish.encode.windows import Window, trimmed
 from burnish.records.encoding import FloatArray
 
 # Source: Devlin et al. 2019 (max_answer_length of run_squad), for models that do not say.
@@ -100,17 +100,3 @@ def _candidates(window: Window, scores_T2: FloatArray, context: str, rule: SpanR
     fits_KB = inside_KB & holds_T[first_K][:, None] & holds_T[last_KB] & (end_KB > start_K1)
     score_KB = np.where(fits_KB, over_T2[first_K, 0][:, None] + over_T2[last_KB, 1], -np.inf)
     return _Candidates(score_KB, start_K1, end_KB)
-
-
-def trimmed(
-    offsets_T2: NDArray[np.int32], context: str
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Where each token starts and ends in the context without the blanks around it, which some tokenizers count in."""
-    starts_T, ends_T = offsets_T2[:, 0].copy(), offsets_T2[:, 1].copy()
-    for at, (start, end) in enumerate(offsets_T2.tolist()):
-        if end > start and (context[start].isspace() or context[end - 1].isspace()):
-            text = context[start:end]
-            kept = text.strip()
-            left = start + len(text) - len(text.lstrip()) if kept else end
-            starts_T[at], ends_T[at] = left, left + len(kept)
-    return starts_T, ends_T

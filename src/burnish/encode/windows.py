@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unicodedata import category
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +160,7 @@ def _cut(
 
 
 def _ends_with_marks(offsets_C2: NDArray[np.int32], text: str) -> NDArray[np.int32]:
-    """The tokens' ends, moved over the marks on their last letter that no token holds.
+    """The tokens' ends, moved over marks on their last letter, and letters composed with it, that no token holds.
 
     A normaliser that composes or drops marks gives the token of "e" + accent the place of the "e" alone, and an answer
     would be cut between a letter and its accent (tokenizers 0.22, NFC, NFKC and BertNormalizer; 2026-11-23).
@@ -170,10 +170,17 @@ def _ends_with_marks(offsets_C2: NDArray[np.int32], text: str) -> NDArray[np.int
     # a token without width stands for nothing in the text, and has no letter to carry a mark
     for at in np.flatnonzero((ends_C < nexts_C) & (ends_C > offsets_C2[:, 0])).tolist():
         end, most = int(ends_C[at]), int(nexts_C[at])
-        while end < most and text[end] > "\u02ff" and category(text[end]).startswith("M"):
+        while end < most and text[end] > "\u02ff" and _joins(text[end - 1], text[end]):
             end += 1
         ends_C[at] = end
     return ends_C
+
+
+def _joins(letter: str, mark: str) -> bool:
+    """Whether the second is a mark on the first, or one letter with it as half-width kana and their voicing are."""
+    if category(mark).startswith("M"):
+        return True
+    return len(normalize("NFKC", letter + mark)) <= len(normalize("NFKC", letter))
 
 
 def _starts(size: int, room: int) -> list[int]:
@@ -200,13 +207,15 @@ def context_offsets(windows: Sequence[Window]) -> NDArray[np.int32]:
     return np.concatenate([one.offsets_T2[one.own_first : one.own_last] for one in windows])
 
 
-def answer_tokens(windows: Sequence[Window], start: int, end: int) -> tuple[int, int] | None:
-    """The first and the last of the context's tokens that hold a character of [start, end); None where none does.
+def answer_tokens(
+    windows: Sequence[Window], context: str, start: int, end: int
+) -> tuple[int, int] | None:
+    """The first and the last of the context's tokens that hold a visible character of [start, end); None where none does.
 
     What they hold may begin before the answer or end after it: a token is not cut.
     """
-    offsets_C2 = context_offsets(windows)
-    held = np.flatnonzero((offsets_C2[:, 0] < end) & (offsets_C2[:, 1] > start))
+    starts_C, ends_C = trimmed(context_offsets(windows), context)
+    held = np.flatnonzero((starts_C < end) & (ends_C > start) & (ends_C > starts_C))
     return (int(held[0]), int(held[-1])) if len(held) else None
 
 
@@ -219,3 +228,17 @@ def targets_of(windows: Sequence[Window], tokens: tuple[int, int]) -> list[tuple
         else (0, 0)
         for one in windows
     ]
+
+
+def trimmed(
+    offsets_T2: NDArray[np.int32], context: str
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Where each token starts and ends in the context without the blanks around it, which some tokenizers count in."""
+    starts_T, ends_T = offsets_T2[:, 0].copy(), offsets_T2[:, 1].copy()
+    for at, (start, end) in enumerate(offsets_T2.tolist()):
+        if end > start and (context[start].isspace() or context[end - 1].isspace()):
+            text = context[start:end]
+            kept = text.strip()
+            left = start + len(text) - len(text.lstrip()) if kept else end
+            starts_T[at], ends_T[at] = left, left + len(kept)
+    return starts_T, ends_T
