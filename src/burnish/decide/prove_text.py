@@ -44,7 +44,7 @@ _SHOTS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
+class Scene:
     """What every candidate is measured on."""
 
     task: Task
@@ -78,14 +78,14 @@ def prove_texts(
     """
     seed = recipe.seed
     known = list(labelled(rows["test"]))
-    test = _drawn(known, most=task.test_rows, seed=seed)
+    test = drawn(known, most=task.test_rows, seed=seed)
     metric, why = effective_metric(task.primary_metric, test)
     if why:
         announce(why)
     if len(test) < len(known):
         announce(f"{len(test)} of {len(known):,} test rows will be answered (test_rows)")
     groups_R = groups_of(test) if task.group is not None else None
-    scene = _Scene(task, rows, test, metric, groups_R, seed)
+    scene = Scene(task, rows, test, metric, groups_R, seed)
     tried = try_text_baselines(
         task, rows, test, metric=metric, groups_R=groups_R, seed=seed, announce=announce
     )
@@ -98,12 +98,12 @@ def prove_texts(
     answered: Written | None = None
     if live is not None:
         announce("answers of the live version")
-        answered = _written_by(scene, live)
+        answered = written_by(scene, live)
     named = dict.fromkeys(
         name for name in (decision.recommendation, TUNED, wanted) if name in tried
     )
     reports = {
-        name: _report(
+        name: report_of(
             scene,
             tried,
             name,
@@ -120,7 +120,8 @@ def prove_texts(
     return Proof(decision, reports, tried, 1.0)
 
 
-def _drawn(known: Sequence[Example], *, most: int, seed: int) -> list[Example]:
+def drawn(known: Sequence[Example], *, most: int, seed: int) -> list[Example]:
+    """At most so many rows, drawn with the seed, in their order."""
     if len(known) <= most:
         return list(known)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(known))[:most])
@@ -128,7 +129,7 @@ def _drawn(known: Sequence[Example], *, most: int, seed: int) -> list[Example]:
 
 
 def _try_base(
-    scene: _Scene, base: Path, recipe: Recipe, *, announce: Callable[[str], None]
+    scene: Scene, base: Path, recipe: Recipe, *, announce: Callable[[str], None]
 ) -> dict[str, TriedText]:
     task, test = scene.task, scene.test
     model = open_chat_model(
@@ -167,7 +168,7 @@ def _try_base(
     return tried
 
 
-def _answered_by(scene: _Scene, model: ChatModel, *, name: str, title: str) -> TriedText:
+def _answered_by(scene: Scene, model: ChatModel, *, name: str, title: str) -> TriedText:
     kind = writing_kind_of(scene.task)
     prompts = [
         model.codec.prompt(kind.prompt(scene.task, one.inputs), where=one.source.where)
@@ -190,7 +191,7 @@ def _answered_by(scene: _Scene, model: ChatModel, *, name: str, title: str) -> T
     )
 
 
-def _written_by(scene: _Scene, live: FittedText) -> Written:
+def written_by(scene: Scene, live: FittedText) -> Written:
     """What the live version writes about the same rows."""
     answers = live.answer(scene.task, [one.inputs for one in scene.test])
     return written_from(
@@ -202,7 +203,7 @@ def _written_by(scene: _Scene, live: FittedText) -> Written:
 
 
 def _try_tuned(
-    scene: _Scene, run: Run, run_folder: Path, *, announce: Callable[[str], None]
+    scene: Scene, run: Run, run_folder: Path, *, announce: Callable[[str], None]
 ) -> TriedText:
     if fault := result_fault(run_folder, weights_sha256=run.weights_sha256):
         raise fail(
@@ -228,8 +229,8 @@ def _try_tuned(
     )
 
 
-def _report(
-    scene: _Scene,
+def report_of(
+    scene: Scene,
     tried: Mapping[str, TriedText],
     name: str,
     *,
@@ -241,6 +242,7 @@ def _report(
     why: str,
     at: str,
 ) -> Report:
+    """The report of one candidate beside all others and the live version, its gates judged."""
     task, one = scene.task, tried[name]
     rivals = {theirs: other.scored for theirs, other in tried.items() if theirs != name}
     if live is not None:
@@ -263,9 +265,13 @@ def _report(
         of_rows=of_rows,
         written=one.scored,
         beside=beside,
-        known=frozenset(text.strip() for row in scene.rows["train"] for text in references_of(row)),
+        # an answer cut out of another context is no answer that was seen before
+        known=frozenset()
+        if task.finds
+        else frozenset(text.strip() for row in scene.rows["train"] for text in references_of(row)),
         metric=scene.metric,
         comparisons=comparisons,
+        extra=one.measures,
         lengths=lengths_of(
             [len(prompt.ids_T) for prompt in one.prompts],
             dropped_tokens=[prompt.dropped_tokens for prompt in one.prompts],
@@ -281,7 +287,7 @@ def _report(
 
 
 def _against(
-    scene: _Scene, ours: str, one: Written, theirs: str, other: Written
+    scene: Scene, ours: str, one: Written, theirs: str, other: Written
 ) -> list[Comparison]:
     """The primary metric, then each metric that a gate compares with this rival."""
     gated = [gate.metric for gate in scene.task.gates if gate.than == theirs]

@@ -103,7 +103,11 @@ def windows_of(
         for row, encoded in enumerate(tokeniser.tokenizer.encode_batch(chunk), start):
             found.append(
                 _cut(
-                    encoded, row, chunk[row - start][1], most=tokeniser.max_tokens, where=places[row]
+                    encoded,
+                    row,
+                    chunk[row - start][1],
+                    most=tokeniser.max_tokens,
+                    where=places[row],
                 )
             )
     return found

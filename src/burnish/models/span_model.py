@@ -8,7 +8,7 @@ Shape legend: N tokens of a batch, R windows of a batch, T tokens of the longest
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -262,8 +262,16 @@ def span_losses(logits_N2: Tensor, batch: Batch) -> Tensor:
     return (start_R + end_R) / 2
 
 
-def window_scores(learner: Learner, windows: Sequence[Window], *, room: Room) -> list[FloatArray]:
+def window_scores(
+    learner: Learner,
+    windows: Sequence[Window],
+    *,
+    room: Room,
+    pause: Callable[[], None] = lambda: None,
+) -> list[FloatArray]:
     """Start and end logits (T, 2) of each window, without gradients or dropout; longest first, like lengths together.
+
+    `pause` is called before passes and may raise.
 
     Raises: memory-full.
     """
@@ -273,6 +281,7 @@ def window_scores(learner: Learner, windows: Sequence[Window], *, room: Room) ->
     targets_R2, ones = np.zeros((len(windows), 2), np.int64), np.ones(len(windows))
 
     def compute(piece: IntArray) -> list[FloatArray]:
+        pause()
         batch = pack_windows(windows, piece, targets_R2=targets_R2, weights_R=ones)
         logits_N2 = span_logits(learner, batch).double().cpu().numpy()
         return np.split(logits_N2, batch.cumulative_lengths[1:-1])

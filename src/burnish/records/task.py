@@ -20,6 +20,7 @@ KindName = Literal[
 ]
 CLOSED_KINDS: tuple[KindName, ...] = ("classification", "multilabel", "sentiment")
 WRITING_KINDS: tuple[KindName, ...] = ("qa", "summarization", "chat")
+FINDING_KINDS: tuple[KindName, ...] = ("extractive-qa",)
 
 
 class LabelSpec(Record):
@@ -204,6 +205,11 @@ class Task(Record):
     def writes(self) -> bool:
         """Whether the answer is a text that a model writes."""
         return self.kind in WRITING_KINDS
+
+    @property
+    def finds(self) -> bool:
+        """Whether the answer is a piece of a context that a model finds."""
+        return self.kind in FINDING_KINDS
 
     @property
     def label_names(self) -> tuple[str, ...]:
