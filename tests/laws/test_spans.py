@@ -61,7 +61,9 @@ def test_every_token_has_its_exact_place_in_the_original(
     for (start, end), (their_start, their_end) in zip(offsets.tolist(), theirs, strict=True):
         # the tokenizer's own, but for marks that it leaves to no token
         assert start == their_start and end >= their_end
-        assert all(category(letter) in ("Mn", "Me", "Mc", "Lm") for letter in context[their_end:end])
+        assert all(
+            category(letter) in ("Mn", "Me", "Mc", "Lm") for letter in context[their_end:end]
+        )
     assert (offsets[:, 0] <= offsets[:, 1]).all() and (offsets >= 0).all()
     assert (offsets[:, 1] <= len(context)).all()
     assert (np.diff(offsets[:, 0]) >= 0).all() and (np.diff(offsets[:, 1]) >= 0).all()

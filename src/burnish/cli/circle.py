@@ -54,6 +54,12 @@ def init(
         str | None,
         typer.Option(help="What the objects of JSON files are, where init sees something else."),
     ] = None,
+    repair_offsets: Annotated[
+        bool,
+        typer.Option(
+            "--repair-offsets", help="Take answers from where they stand in their context."
+        ),
+    ] = False,
     project: ProjectOption = HERE,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing task.toml.")] = False,
     as_json: JsonOption = False,
@@ -71,6 +77,7 @@ def init(
         kind=kind,
         name=name,
         shape=_shape_named(shape),
+        repair_offsets=repair_offsets,
         force=force,
     )
     proposals = started.proposals

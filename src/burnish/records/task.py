@@ -58,7 +58,8 @@ class DataFiles(Record):
     those are the newest by the column `time`. `licence` and `source` say what the rows may be used for and where they
     are from; the data card tells them.
     `shape` says what the objects of JSON files are, where looking at them says something else.
-    `delimiter` and `encoding` are believed instead of a look at the files.
+    `delimiter` and `encoding` are believed instead of a look at the files. With `repair_offsets` an answer that stands
+    elsewhere in its context than its offset says is taken from the nearest place; without, its row is not used.
     """
 
     train: tuple[str, ...]
@@ -73,6 +74,7 @@ class DataFiles(Record):
     shape: ShapeName | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    repair_offsets: bool = False
 
 
 class Monitor(Record):

@@ -18,7 +18,9 @@ from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import Path
 
 # What a gate may compare with: the baselines that always run, and the model that answers now.
-RIVALS = ("majority", "tfidf", "centroid", "knn", "live")
+RIVALS = (
+    "majority", "tfidf", "centroid", "knn", "base", "base-3-shot", "lead", "retrieval", "sentence", "live",
+)  # fmt: skip
 
 # What watching asks of every window: the monitor's signals by name.
 SIGNALS = (
