@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from burnish.decide.baseline import BASELINES
+from burnish.decide.text_baseline import TEXT_BASELINES
 from burnish.errors import Problem
 from burnish.evaluate.metric import metric_names
 from burnish.records.example import Example, Source
@@ -235,7 +236,7 @@ def test_the_table_holds_every_kind_a_task_may_name() -> None:
 
 
 def test_a_gate_may_name_every_baseline_and_the_live_model() -> None:
-    assert set(RIVALS) == {*BASELINES, "live"}
+    assert set(RIVALS) == {*BASELINES, *TEXT_BASELINES, "base", "base-3-shot", "live"}
 
 
 def test_several_labels_are_read_in_the_tasks_order_and_an_empty_cell_is_none() -> None:

@@ -9,19 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from burnish.decide.decision import TUNED, decide
+from burnish.decide.decision import TUNED
 from burnish.decide.prove import Proof
-from burnish.decide.prove_text import Scene, drawn, report_of, written_by
+from burnish.decide.prove_text import Scene, concluded, scene_of
 from burnish.decide.text_baselines.sentence import Sentence
 from burnish.decide.text_candidates import (
     TriedText,
     asked_of,
-    effective_metric,
     try_text_baselines,
 )
 from burnish.errors import fail
 from burnish.evaluate.metric import measure
-from burnish.evaluate.scored import groups_of
 from burnish.evaluate.spans import SaidSpan, offset_exactness
 from burnish.evaluate.written import written_from
 from burnish.models.fitted_text import FittedText, TextAnswer
@@ -34,7 +32,7 @@ from burnish.records.report import Measure
 from burnish.records.run import Run
 from burnish.records.task import Task
 from burnish.train.runs import result_fault
-from burnish.train.text_lessons import labelled, references_of
+from burnish.train.text_lessons import references_of
 
 # Rows answered one by one to time a candidate.
 _TIMED_ROWS = 20
@@ -60,61 +58,44 @@ def prove_spans(
 
     Raises: question-too-long, run-damaged, and the codes of load_span_model.
     """
-    seed = recipe.seed
-    known = list(labelled(rows["test"]))
-    test = drawn(known, most=task.test_rows, seed=seed)
-    metric, why = effective_metric(task.primary_metric, test)
-    for said in (why, f"{len(test)} of {len(known):,} test rows will be answered (test_rows)"):
-        if said and (said == why or len(test) < len(known)):
-            announce(said)
-    groups_R = groups_of(test) if task.group is not None else None
-    scene = Scene(task, rows, test, metric, groups_R, seed)
-    tried = {
-        name: _with_places(task, test, one)
-        for name, one in try_text_baselines(
-            task, rows, test, metric=metric, groups_R=groups_R, seed=seed, announce=announce
-        ).items()
-    }
+    scene = scene_of(task, rows, seed=recipe.seed, announce=announce)
+    found = try_text_baselines(
+        task,
+        rows,
+        scene.test,
+        metric=scene.metric,
+        groups_R=scene.groups_R,
+        seed=scene.seed,
+        announce=announce,
+    )
+    tried = {name: _with_places(scene, one) for name, one in found.items()}
     if run is not None and run_folder is not None:
         announce("answers of the tuned model")
         tried[TUNED] = _try_tuned(scene, run, run_folder, announce=announce)
-    decision = decide(tried, metric=metric, seed=seed)
-    answered = None
-    if live is not None:
-        announce("answers of the live version")
-        answered = written_by(scene, live)
-    named = dict.fromkeys(
-        name for name in (decision.recommendation, TUNED, wanted) if name in tried
+    return concluded(
+        scene,
+        tried,
+        run=run,
+        live=live,
+        wanted=wanted,
+        dataset_id=dataset_id,
+        max_tokens=recipe.max_tokens,
+        at=at,
+        announce=announce,
     )
-    reports = {
-        name: report_of(
-            scene,
-            tried,
-            name,
-            live=answered,
-            dataset_id=dataset_id,
-            run_id=run.id if run is not None and name == TUNED else None,
-            of_rows=len(known),
-            max_tokens=recipe.max_tokens,
-            why=why,
-            at=at,
-        )
-        for name in named
-    }
-    return Proof(decision, reports, tried, 1.0)
 
 
-def _with_places(task: Task, test: Sequence[Example], one: TriedText) -> TriedText:
+def _with_places(scene: Scene, one: TriedText) -> TriedText:
     """The baseline's trial, with how exact its offsets are."""
     if not isinstance(one.baseline, Sentence):
         return one
-    spans = one.baseline.spans([asked_of(task, row.inputs) for row in test])
+    spans = one.baseline.spans([asked_of(scene.task, row.inputs) for row in scene.test])
     return TriedText(
         one.candidate,
         one.scored,
         baseline=one.baseline,
         notes=one.notes,
-        measures=(_exactness(task, test, spans),),
+        measures=(_exactness(scene.task, scene.test, spans),),
     )
 
 

@@ -45,7 +45,7 @@ _SHOTS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What every candidate is measured on."""
+    """What every candidate is measured on: of `of_rows` rows those in `test`; `why` another metric than the task's."""
 
     task: Task
     rows: Mapping[Split, Sequence[Example]]
@@ -53,6 +53,8 @@ class Scene:
     metric: str
     groups_R: IntArray | None
     seed: int
+    of_rows: int
+    why: str
 
 
 def prove_texts(
@@ -76,7 +78,42 @@ def prove_texts(
 
     Raises: prompt-too-long, run-damaged, and the codes of open_chat_model and generate.
     """
-    seed = recipe.seed
+    scene = scene_of(task, rows, seed=recipe.seed, announce=announce)
+    tried = try_text_baselines(
+        task,
+        rows,
+        scene.test,
+        metric=scene.metric,
+        groups_R=scene.groups_R,
+        seed=scene.seed,
+        announce=announce,
+    )
+    if base is not None:
+        tried |= _try_base(scene, base, recipe, announce=announce)
+    if run is not None and run_folder is not None:
+        announce("answers of the tuned model")
+        tried[TUNED] = _try_tuned(scene, run, run_folder, announce=announce)
+    return concluded(
+        scene,
+        tried,
+        run=run,
+        live=live,
+        wanted=wanted,
+        dataset_id=dataset_id,
+        max_tokens=recipe.max_tokens,
+        at=at,
+        announce=announce,
+    )
+
+
+def scene_of(
+    task: Task,
+    rows: Mapping[Split, Sequence[Example]],
+    *,
+    seed: int,
+    announce: Callable[[str], None],
+) -> Scene:
+    """The test rows that will be answered, and by what they are measured."""
     known = list(labelled(rows["test"]))
     test = drawn(known, most=task.test_rows, seed=seed)
     metric, why = effective_metric(task.primary_metric, test)
@@ -85,34 +122,39 @@ def prove_texts(
     if len(test) < len(known):
         announce(f"{len(test)} of {len(known):,} test rows will be answered (test_rows)")
     groups_R = groups_of(test) if task.group is not None else None
-    scene = Scene(task, rows, test, metric, groups_R, seed)
-    tried = try_text_baselines(
-        task, rows, test, metric=metric, groups_R=groups_R, seed=seed, announce=announce
-    )
-    if base is not None:
-        tried |= _try_base(scene, base, recipe, announce=announce)
-    if run is not None and run_folder is not None:
-        announce("answers of the tuned model")
-        tried[TUNED] = _try_tuned(scene, run, run_folder, announce=announce)
-    decision = decide(tried, metric=metric, seed=seed)
+    return Scene(task, rows, test, metric, groups_R, seed, of_rows=len(known), why=why)
+
+
+def concluded(
+    scene: Scene,
+    tried: Mapping[str, TriedText],
+    *,
+    run: Run | None,
+    live: FittedText | None,
+    wanted: str | None,
+    dataset_id: str,
+    max_tokens: int,
+    at: str,
+    announce: Callable[[str], None],
+) -> Proof:
+    """The decision, and the reports of the recommended candidate, the tuned one and `wanted`."""
+    decision = decide(tried, metric=scene.metric, seed=scene.seed)
     answered: Written | None = None
     if live is not None:
         announce("answers of the live version")
-        answered = written_by(scene, live)
+        answered = _written_by(scene, live)
     named = dict.fromkeys(
         name for name in (decision.recommendation, TUNED, wanted) if name in tried
     )
     reports = {
-        name: report_of(
+        name: _report(
             scene,
             tried,
             name,
             live=answered,
             dataset_id=dataset_id,
             run_id=run.id if run is not None and name == TUNED else None,
-            of_rows=len(known),
-            max_tokens=recipe.max_tokens,
-            why=why,
+            max_tokens=max_tokens,
             at=at,
         )
         for name in named
@@ -191,7 +233,7 @@ def _answered_by(scene: Scene, model: ChatModel, *, name: str, title: str) -> Tr
     )
 
 
-def written_by(scene: Scene, live: FittedText) -> Written:
+def _written_by(scene: Scene, live: FittedText) -> Written:
     """What the live version writes about the same rows."""
     answers = live.answer(scene.task, [one.inputs for one in scene.test])
     return written_from(
@@ -229,7 +271,7 @@ def _try_tuned(
     )
 
 
-def report_of(
+def _report(
     scene: Scene,
     tried: Mapping[str, TriedText],
     name: str,
@@ -237,9 +279,7 @@ def report_of(
     live: Written | None,
     dataset_id: str,
     run_id: str | None,
-    of_rows: int,
     max_tokens: int,
-    why: str,
     at: str,
 ) -> Report:
     """The report of one candidate beside all others and the live version, its gates judged."""
@@ -262,7 +302,7 @@ def report_of(
         dataset_id=dataset_id,
         split="test",
         examples=scene.test,
-        of_rows=of_rows,
+        of_rows=scene.of_rows,
         written=one.scored,
         beside=beside,
         # an answer cut out of another context is no answer that was seen before
@@ -279,7 +319,7 @@ def report_of(
         )
         if one.prompts
         else None,
-        warnings=[*([why] if why else []), *one.notes],
+        warnings=[*([scene.why] if scene.why else []), *one.notes],
         seed=scene.seed,
         at=at,
     )
