@@ -1,7 +1,7 @@
 """Write rows of dates in four spellings with their ISO form, and a task for them: something a tiny model learns whole.
 
-    python examples/dates.py dates --base tiny:t5
-    burnish run --project dates
+python examples/dates.py dates --base tiny:t5
+burnish run --project dates
 """
 
 from __future__ import annotations
@@ -39,9 +39,20 @@ max_tokens = 64
 learning_rate = {rate}
 patience = {epochs}
 """
-MONTHS = (
-    "January February March April May June July August September October November December".split()
-)
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 FIRST = datetime.date(1900, 1, 1)
 
 
@@ -64,7 +75,7 @@ def main() -> None:
     asked = parser.parse_args()
     choose = random.Random(4)
     # no day is in two files
-    days = choose.sample(range(0, 45_000), asked.rows + 400)
+    days = choose.sample(range(45_000), asked.rows + 400)
     rows = [
         {"question": spelt(day, choose.randrange(4)), "answer": day.isoformat()}
         for day in (FIRST + datetime.timedelta(days=number) for number in days)

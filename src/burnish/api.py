@@ -226,4 +226,4 @@ def doctor(project: str | Path = ".") -> Examination:
 
 
 def _defaults(project: Project) -> Recipe:
-    return default_recipe(writes=project.task.writes)
+    return default_recipe(project.task.kind)

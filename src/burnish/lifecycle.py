@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish import writing
+from burnish import finding, writing
 from burnish.curate import Prepared, prepare
 from burnish.project import Edge, Project, using_rows
 from burnish.records.dataset import Dataset
@@ -43,7 +43,8 @@ class Outcome:
 def fetch(project: Project, prepared: Prepared, recipe: Recipe, edge: Edge) -> BaseModel:
     """The recipe's base model, past the safety gate."""
     if not project.task.is_closed:
-        return writing.fetch(project, prepared, recipe, edge)
+        verbs = finding if project.task.finds else writing
+        return verbs.fetch(project, prepared, recipe, edge)
     from burnish.encode.render import render
     from burnish.models.pretrained import open_pretrained
 
@@ -61,7 +62,8 @@ def train(
 ) -> Run:
     """Fine-tune by the recipe; the same call again continues, and returns at once when it is done."""
     if not project.task.is_closed:
-        return writing.train(project, prepared, recipe, edge, base=base)
+        verbs = finding if project.task.finds else writing
+        return verbs.train(project, prepared, recipe, edge, base=base)
     from burnish.evaluate.judge import judge_of
     from burnish.tasks.kind import kind_of
     from burnish.train.fit import Surroundings, fit
@@ -117,7 +119,8 @@ def prove(
         elif _is_one_of_ours(opened.bundle, prepared.dataset, run):
             opened = None
     if not project.task.is_closed:
-        proof = writing.prove(
+        verbs = finding if project.task.finds else writing
+        proof = verbs.prove(
             project,
             prepared,
             recipe,

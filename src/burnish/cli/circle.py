@@ -58,6 +58,12 @@ def init(
         str | None,
         typer.Option(help="What the objects of JSON files are, where init sees something else."),
     ] = None,
+    repair_offsets: Annotated[
+        bool,
+        typer.Option(
+            "--repair-offsets", help="Take answers from where they stand in their context."
+        ),
+    ] = False,
     project: ProjectOption = HERE,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing task.toml.")] = False,
     as_json: JsonOption = False,
@@ -75,6 +81,7 @@ def init(
         kind=kind,
         name=name,
         shape=_shape_named(shape),
+        repair_offsets=repair_offsets,
         force=force,
     )
     proposals = started.proposals
@@ -201,18 +208,18 @@ def recipe_of(
         "max_tokens": max_tokens,
         "seed": seed,
     }
-    return load_recipe(project / FILE_NAME, overrides=overrides, writes=_writes(project))
+    return load_recipe(project / FILE_NAME, overrides=overrides, kind=_kind(project))
 
 
-def _writes(project: Path) -> bool:
-    """Whether the project's task is of a kind whose models write; what is wrong with it is told by who opens it."""
+def _kind(project: Path) -> str:
+    """The kind of the project's task; what is wrong with it is told by who opens it."""
     from burnish.store.workspace import open_workspace
     from burnish.tasks.load import load_task
 
     try:
-        return load_task(open_workspace(project).task_path).writes
+        return load_task(open_workspace(project).task_path).kind
     except BurnishError:
-        return False
+        return "classification"
 
 
 def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:

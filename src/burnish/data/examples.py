@@ -27,6 +27,7 @@ from burnish.records.label import Label
 from burnish.records.task import Task
 from burnish.tasks.kind import any_kind_of
 from burnish.tasks.kinds.chat import is_conversation, parted
+from burnish.tasks.kinds.extractive_qa import repaired
 from burnish.tasks.load import check_columns
 from burnish.tasks.written import input_text
 
@@ -76,7 +77,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     looked_at, named_issues = look(task, root)
     issues = list(named_issues)
     changes = Changes(task)
-    rows_in = 0
+    rows_in = moved = 0
     for file in looked_at:
         before = rows_in
         used = examples.setdefault(file.split, [])
@@ -88,6 +89,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
             changes.count(record)
             found = to_example(task, record, labels=labels)
             if isinstance(found, Example):
+                moved += _was_moved(task, record, found)
                 used.append(found)
                 continue
             rejections.append(found)
@@ -114,7 +116,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
         rejections=tuple(rejections),
         files=tuple(files),
         rows_in=rows_in,
-        issues=(*issues, *changes.issues()),
+        issues=(*issues, *changes.issues(), *_told_moved(moved)),
     )
 
 
@@ -185,10 +187,18 @@ def to_example(
     )
     # one look a label, not one a row; what fails stays unknown
     problems = kind.check(task, example) if is_new else ()
+    if problems and may_repair(task):
+        example = repaired(task, example)
+        problems = kind.check(task, example)
     if problems:
         del known[cell]
         return Rejection(where=row.where, reason=problems[0].code, detail=problems[0].what)
     return example
+
+
+def may_repair(task: Task) -> bool:
+    """Whether answers are taken from where they stand, whatever their offset says."""
+    return task.finds and task.data is not None and task.data.repair_offsets
 
 
 def look(task: Task, root: Path) -> tuple[list[ExampleFile], tuple[Issue, ...]]:
@@ -219,6 +229,17 @@ def look(task: Task, root: Path) -> tuple[list[ExampleFile], tuple[Issue, ...]]:
     if problems:
         raise BurnishError(tuple(problems))
     return found, named.issues
+
+
+def _was_moved(task: Task, row: Row, used: Example) -> bool:
+    return may_repair(task) and any_kind_of(task).parse(task, _label_cell(task, row)) != used.label
+
+
+def _told_moved(rows: int) -> tuple[Issue, ...]:
+    if not rows:
+        return ()
+    what = f"{rows} rows have answers that were taken from the nearest place where they stand (repair_offsets)"
+    return (Issue(code="offsets-repaired", severity="note", what=what, count=rows),)
 
 
 def _asked(task: Task, row: Row) -> tuple[dict[str, str], str] | Problem:

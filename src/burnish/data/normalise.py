@@ -111,11 +111,14 @@ def would_change(rules: Normalise, text: str) -> bool:
 
 
 def normalise_inputs(task: Task, inputs: Mapping[str, str]) -> dict[str, str]:
-    """The inputs of a row as the task's rules leave them, columns that the task does not read as they are."""
+    """The inputs of a row as the task's rules leave them, columns that the task does not read as they are.
+
+    A context that answers are cut out of stays as it is too: their offsets count its characters.
+    """
     rules = task.normalise
+    ruled = task.inputs[:-1] if task.finds else task.inputs
     return {
-        name: normalise(rules, text) if name in task.inputs else text
-        for name, text in inputs.items()
+        name: normalise(rules, text) if name in ruled else text for name, text in inputs.items()
     }
 
 

@@ -54,12 +54,14 @@ def start(
     kind: str | None = None,
     name: str | None = None,
     shape: ShapeName | None = None,
+    repair_offsets: bool = False,
     force: bool = False,
 ) -> Started:
     """Look at labelled rows, propose tasks, and write the best as task.toml into `root`.
 
     Files are named in it relative to `root`; given validation and test files are honoured as they are.
-    `shape` is what the objects of JSON files are taken for.
+    `shape` is what the objects of JSON files are taken for, `repair_offsets` that answers are taken from where they
+    stand.
 
     Raises: workspace-missing, task-exists (without `force`), no-task-found, kind-not-trained, and the codes of
         sniff and propose.
@@ -96,6 +98,7 @@ def start(
         test=(_relative(test, root),) if test else (),
         test_fraction=_SMALL_TEST_FRACTION if not test and len(rows) < _SMALL_ROWS else 0.1,
         shape=shape,
+        repair_offsets=repair_offsets,
     )
     first = _titled(train[0])
     alone = len(train) == 1 and first.stem.lower() not in _SAYS_NOTHING

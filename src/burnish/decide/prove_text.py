@@ -44,8 +44,8 @@ _SHOTS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
-    """What every candidate is measured on."""
+class Scene:
+    """What every candidate is measured on: of `of_rows` rows those in `test`; `why` another metric than the task's."""
 
     task: Task
     rows: Mapping[Split, Sequence[Example]]
@@ -53,6 +53,8 @@ class _Scene:
     metric: str
     groups_R: IntArray | None
     seed: int
+    of_rows: int
+    why: str
 
 
 def prove_texts(
@@ -76,31 +78,73 @@ def prove_texts(
 
     Raises: prompt-too-long, run-damaged, and the codes of open_chat_model and generate.
     """
-    seed = recipe.seed
-    known = list(labelled(rows["test"]))
-    test = _drawn(known, most=task.test_rows, seed=seed)
-    metric, why = effective_metric(task.primary_metric, test)
-    if why:
-        announce(why)
-    if len(test) < len(known):
-        announce(f"{len(test)} of {len(known):,} test rows will be answered (test_rows)")
-    groups_R = groups_of(test) if task.group is not None else None
-    scene = _Scene(task, rows, test, metric, groups_R, seed)
+    scene = scene_of(task, rows, seed=recipe.seed, announce=announce)
     tried = try_text_baselines(
-        task, rows, test, metric=metric, groups_R=groups_R, seed=seed, announce=announce
+        task,
+        rows,
+        scene.test,
+        metric=scene.metric,
+        groups_R=scene.groups_R,
+        seed=scene.seed,
+        announce=announce,
     )
     if base is not None:
         tried |= _try_base(scene, base, recipe, announce=announce)
     if run is not None and run_folder is not None:
         announce("answers of the tuned model")
         tried[TUNED] = _try_tuned(scene, run, run_folder, announce=announce)
-    decision = decide(tried, metric=metric, seed=seed)
+    return concluded(
+        scene,
+        tried,
+        run=run,
+        live=live,
+        wanted=wanted,
+        dataset_id=dataset_id,
+        max_tokens=recipe.max_tokens,
+        at=at,
+        announce=announce,
+    )
+
+
+def scene_of(
+    task: Task,
+    rows: Mapping[Split, Sequence[Example]],
+    *,
+    seed: int,
+    announce: Callable[[str], None],
+) -> Scene:
+    """The test rows that will be answered, and by what they are measured."""
+    known = list(labelled(rows["test"]))
+    test = drawn(known, most=task.test_rows, seed=seed)
+    metric, why = effective_metric(task.primary_metric, test)
+    if why:
+        announce(why)
+    if len(test) < len(known):
+        announce(f"{len(test)} of {len(known):,} test rows will be answered (test_rows)")
+    groups_R = groups_of(test) if task.group is not None else None
+    return Scene(task, rows, test, metric, groups_R, seed, of_rows=len(known), why=why)
+
+
+def concluded(
+    scene: Scene,
+    tried: Mapping[str, TriedText],
+    *,
+    run: Run | None,
+    live: FittedText | None,
+    wanted: str | None,
+    dataset_id: str,
+    max_tokens: int,
+    at: str,
+    announce: Callable[[str], None],
+) -> Proof:
+    """The decision, and the reports of the recommended candidate, the tuned one and `wanted`."""
+    decision = decide(tried, metric=scene.metric, seed=scene.seed)
     answered: Written | None = None
     if live is not None:
         announce("answers of the live version")
         answered = _written_by(scene, live)
     named = dict.fromkeys(
-        name for name in (decision.recommendation, TUNED, wanted) if name in tried
+        name for name in (decision.recommendation, TUNED, wanted) if name and name in tried
     )
     reports = {
         name: _report(
@@ -110,9 +154,7 @@ def prove_texts(
             live=answered,
             dataset_id=dataset_id,
             run_id=run.id if run is not None and name == TUNED else None,
-            of_rows=len(known),
-            max_tokens=recipe.max_tokens,
-            why=why,
+            max_tokens=max_tokens,
             at=at,
         )
         for name in named
@@ -120,7 +162,8 @@ def prove_texts(
     return Proof(decision, reports, tried, 1.0)
 
 
-def _drawn(known: Sequence[Example], *, most: int, seed: int) -> list[Example]:
+def drawn(known: Sequence[Example], *, most: int, seed: int) -> list[Example]:
+    """At most so many rows, drawn with the seed, in their order."""
     if len(known) <= most:
         return list(known)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(known))[:most])
@@ -128,7 +171,7 @@ def _drawn(known: Sequence[Example], *, most: int, seed: int) -> list[Example]:
 
 
 def _try_base(
-    scene: _Scene, base: Path, recipe: Recipe, *, announce: Callable[[str], None]
+    scene: Scene, base: Path, recipe: Recipe, *, announce: Callable[[str], None]
 ) -> dict[str, TriedText]:
     task, test = scene.task, scene.test
     model = open_chat_model(
@@ -167,7 +210,7 @@ def _try_base(
     return tried
 
 
-def _answered_by(scene: _Scene, model: ChatModel, *, name: str, title: str) -> TriedText:
+def _answered_by(scene: Scene, model: ChatModel, *, name: str, title: str) -> TriedText:
     kind = writing_kind_of(scene.task)
     prompts = [
         model.codec.prompt(kind.prompt(scene.task, one.inputs), where=one.source.where)
@@ -190,7 +233,7 @@ def _answered_by(scene: _Scene, model: ChatModel, *, name: str, title: str) -> T
     )
 
 
-def _written_by(scene: _Scene, live: FittedText) -> Written:
+def _written_by(scene: Scene, live: FittedText) -> Written:
     """What the live version writes about the same rows."""
     answers = live.answer(scene.task, [one.inputs for one in scene.test])
     return written_from(
@@ -202,7 +245,7 @@ def _written_by(scene: _Scene, live: FittedText) -> Written:
 
 
 def _try_tuned(
-    scene: _Scene, run: Run, run_folder: Path, *, announce: Callable[[str], None]
+    scene: Scene, run: Run, run_folder: Path, *, announce: Callable[[str], None]
 ) -> TriedText:
     if fault := result_fault(run_folder, weights_sha256=run.weights_sha256):
         raise fail(
@@ -229,18 +272,17 @@ def _try_tuned(
 
 
 def _report(
-    scene: _Scene,
+    scene: Scene,
     tried: Mapping[str, TriedText],
     name: str,
     *,
     live: Written | None,
     dataset_id: str,
     run_id: str | None,
-    of_rows: int,
     max_tokens: int,
-    why: str,
     at: str,
 ) -> Report:
+    """The report of one candidate beside all others and the live version, its gates judged."""
     task, one = scene.task, tried[name]
     rivals = {theirs: other.scored for theirs, other in tried.items() if theirs != name}
     if live is not None:
@@ -260,12 +302,16 @@ def _report(
         dataset_id=dataset_id,
         split="test",
         examples=scene.test,
-        of_rows=of_rows,
+        of_rows=scene.of_rows,
         written=one.scored,
         beside=beside,
-        known=frozenset(text.strip() for row in scene.rows["train"] for text in references_of(row)),
+        # an answer cut out of another context is no answer that was seen before
+        known=frozenset()
+        if task.finds
+        else frozenset(text.strip() for row in scene.rows["train"] for text in references_of(row)),
         metric=scene.metric,
         comparisons=comparisons,
+        extra=one.measures,
         lengths=lengths_of(
             [len(prompt.ids_T) for prompt in one.prompts],
             dropped_tokens=[prompt.dropped_tokens for prompt in one.prompts],
@@ -273,7 +319,7 @@ def _report(
         )
         if one.prompts
         else None,
-        warnings=[*([why] if why else []), *one.notes],
+        warnings=[*([scene.why] if scene.why else []), *one.notes],
         seed=scene.seed,
         at=at,
     )
@@ -281,7 +327,7 @@ def _report(
 
 
 def _against(
-    scene: _Scene, ours: str, one: Written, theirs: str, other: Written
+    scene: Scene, ours: str, one: Written, theirs: str, other: Written
 ) -> list[Comparison]:
     """The primary metric, then each metric that a gate compares with this rival."""
     gated = [gate.metric for gate in scene.task.gates if gate.than == theirs]

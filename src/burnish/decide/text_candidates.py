@@ -14,9 +14,11 @@ from burnish.evaluate.metric import measure
 from burnish.evaluate.script import metric_in_place_of
 from burnish.evaluate.written import Written, written_from
 from burnish.models.chat_model import ChatModel
+from burnish.models.span_model import SpanModel
 from burnish.records.decision import Candidate
 from burnish.records.encoding import IntArray
 from burnish.records.example import Example, Split
+from burnish.records.report import Measure
 from burnish.records.task import Task
 from burnish.tasks.kind import writing_kind_of
 from burnish.train.text_lessons import labelled, references_of, turns_of
@@ -27,14 +29,15 @@ _TIMED_ROWS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TriedText:
-    """A candidate with what it wrote. One of `model` and `baseline` is set."""
+    """A candidate with what it wrote. One of `model` and `baseline` is set; `measures` were taken beside the metrics."""
 
     candidate: Candidate
     scored: Written
     prompts: tuple[FittedPrompt, ...] = ()
-    model: ChatModel | None = None
+    model: ChatModel | SpanModel | None = None
     baseline: FittedTextBaseline | None = None
     notes: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = ()
 
 
 def asked_of(task: Task, inputs: Mapping[str, str]) -> Asked:

@@ -27,9 +27,10 @@ ENGINES: Mapping[str, str] = {
     "knn": "arrays",
     "majority": "majority",
 }
-# Engines of kinds that answer with texts: a model that writes, and what answers without any.
+# Engines of kinds that answer with texts: a model that writes or finds, and what answers without any.
 TEXT_ENGINES: Mapping[str, str] = {
     "writer": "writer",
+    "span": "span",
     "lead": "text_arrays",
     "retrieval": "text_arrays",
     "sentence": "text_arrays",

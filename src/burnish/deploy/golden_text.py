@@ -34,6 +34,8 @@ def make_golden_texts(
             text=answer.text,
             answer_ids=answer.answer_ids,
             surprise=nats,
+            start=answer.start,
+            confidence=answer.confidence,
         )
         for row, answer, nats in zip(inputs, answers, fitted.surprise(answers), strict=True)
     )
@@ -72,6 +74,10 @@ def verify_golden_texts(
         if answer.prompt_ids != row.ids:
             problems.append(ids_differ(where, row.ids, answer.prompt_ids))
             continue
+        if row.confidence is not None:
+            if told_differently := _found_elsewhere(row, answer, limit=limit):
+                problems.append(_differs(where, told_differently))
+            continue
         if row.surprise is None:
             if answer.text != row.text:
                 problems.append(_differs(where, "another text is written than at making"))
@@ -83,6 +89,19 @@ def verify_golden_texts(
                 _differs(where, f"the answer is {off:.2g} nats less or more likely than at making")
             )
     return tuple(problems)
+
+
+def _found_elsewhere(row: Golden, answer: TextAnswer, *, limit: float) -> str:
+    """What is wrong with an answer found again, "" for nothing.
+
+    Another place is forgiven where two were equally likely: neither can have more than half of the probability then.
+    """
+    before, after = row.confidence or 0.0, answer.confidence
+    if after is None or not abs(after - before) <= limit:
+        return f"it is {after} sure of its answer, and was {before} at making"
+    if (answer.text, answer.start) != (row.text, row.start) and before > 0.5 + limit:
+        return "the answer is found elsewhere than at making"
+    return ""
 
 
 def _answers(

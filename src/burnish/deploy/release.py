@@ -22,6 +22,7 @@ from burnish.evaluate.card import model_card
 from burnish.models.fitted import Fitted
 from burnish.models.fitted_text import FittedText
 from burnish.models.source import BaseModel
+from burnish.models.span_model import SpanModel
 from burnish.records.dataset import Dataset
 from burnish.records.deployment import Bundle, Deployment
 from burnish.records.example import Example
@@ -95,7 +96,7 @@ def bundle_candidate(
 ) -> Bundle:
     """Bundle the candidate of that name with its card and golden rows.
 
-    The engine "transformers" (of texts: "writer") runs the tuned model, an engine of the baseline's own name the others.
+    The engine "transformers" (of texts: "writer", of pieces of a context: "span") runs the tuned model, an engine of the baseline's own name the others.
     """
     report, tried = proof.reports[name], proof.tried[name]
     tuned = name == TUNED
@@ -172,14 +173,15 @@ def _written(
     if tried.model is None:
         raise ValueError("a candidate that writes is a model or a baseline")
     source = workspace.runs / run.id / "model" if name == TUNED and run else base.folder
-    template = tried.model.codec.template
+    model = tried.model
+    template = None if isinstance(model, SpanModel) else model.codec.template
 
     def write(folder: Path) -> None:
         _copy_model(source, folder)
         if template is not None:
             (folder / TEMPLATE_FILE).write_text(template.text, encoding="utf-8")
 
-    return _Made(tried.model, write, "writer", uses_base=True)
+    return _Made(model, write, "span" if isinstance(model, SpanModel) else "writer", uses_base=True)
 
 
 def golden_examples(test: Sequence[Example]) -> list[Example]:

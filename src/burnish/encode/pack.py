@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.encode.windows import Window
 from burnish.errors import fail
 from burnish.records.encoding import Batch, Encoding, FloatArray, IntArray, TokenRow, Tokens
 
@@ -84,6 +85,28 @@ def pack(
         owners_S=np.arange(len(rows), dtype=np.int64),
         targets=targets_RL[rows],
         weights_S=weights_R[rows],
+    )
+
+
+def pack_windows(
+    windows: Sequence[Window], rows: IntArray, *, targets_R2: IntArray, weights_R: FloatArray
+) -> Batch:
+    """Lay the chosen windows end to end. Every token is scored; the first of each window carries its targets.
+
+    Shapes: targets_R2 the first and the last token of the answer, counted from the window's first token; it and
+    weights_R cover all windows, the batch takes those of `rows`.
+    """
+    flat = _laid([windows[row].ids_T for row in rows])
+    return Batch(
+        token_ids_N=flat.token_ids_N,
+        position_ids_N=flat.position_ids_N,
+        cumulative_lengths=flat.cumulative_lengths,
+        rows_R=np.asarray(rows, dtype=np.int64),
+        supervised_S=flat.cumulative_lengths[:-1],
+        owners_S=np.arange(len(rows), dtype=np.int64),
+        targets=targets_R2[rows],
+        weights_S=weights_R[rows],
+        token_types_N=np.concatenate([windows[row].types_T for row in rows]).astype(np.int64),
     )
 
 

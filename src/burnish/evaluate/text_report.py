@@ -14,7 +14,7 @@ from burnish.evaluate.slices import missing_columns, slices
 from burnish.evaluate.written import Written
 from burnish.records.example import Example, Split
 from burnish.records.record import content_id
-from burnish.records.report import Comparison, Lengths, Report
+from burnish.records.report import Comparison, Lengths, Measure, Report
 from burnish.records.task import Task
 from burnish.tasks.kind import any_kind_of
 
@@ -42,12 +42,13 @@ def make_text_report(
     warnings: Sequence[str],
     seed: int,
     at: str,
+    extra: Sequence[Measure] = (),
     resamples: int = RESAMPLES,
 ) -> Report:
     """Everything known about one model's texts on these rows; gates are judged afterwards, by `gate.gate`.
 
     `metric` is the primary one as it was measured, `of_rows` the rows of the split, `beside` other models' texts on the
-    same rows for the samples, `known` the answers of the train rows.
+    same rows for the samples, `known` the answers of the train rows, `extra` what was measured beside the metrics.
 
     Raises: metric-unknown, evaluate-no-likelihood.
     """
@@ -67,7 +68,10 @@ def make_text_report(
         "n": len(examples),
         "of_rows": of_rows if of_rows != len(examples) else None,
         "primary_metric": metric,
-        "measures": tuple(measure(name, written, seed=seed, resamples=resamples) for name in names),
+        "measures": (
+            *(measure(name, written, seed=seed, resamples=resamples) for name in names),
+            *extra,
+        ),
         "classes": (),
         "labels": (),
         "confusion": (),

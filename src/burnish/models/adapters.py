@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from peft import LoraConfig, TaskType, get_peft_model
@@ -27,8 +28,10 @@ def add_lora(model: nn.Module, *, family: Family, recipe: Recipe) -> nn.Module:
     return cast(nn.Module, get_peft_model(cast(Any, model), config))
 
 
-def add_adapters(model: nn.Module, recipe: Recipe, *, task: str, targets: str) -> nn.Module:
-    """LoRA, DoRA or rsLoRA on the linear layers of a model that writes text; its head and embeddings stay.
+def add_adapters(
+    model: nn.Module, recipe: Recipe, *, task: str, targets: str, whole: Sequence[str] = ()
+) -> nn.Module:
+    """LoRA, DoRA or rsLoRA on the linear layers of a model; embeddings stay, the modules named by `whole` train whole.
 
     Source: Hu et al. 2021 (LoRA); Liu et al. 2024 (DoRA: direction and size apart); Kalajdzievski 2023 (rsLoRA:
     scale alpha / sqrt(rank)).
@@ -41,6 +44,7 @@ def add_adapters(model: nn.Module, recipe: Recipe, *, task: str, targets: str) -
         target_modules=targets,
         use_dora=recipe.method == "dora",
         use_rslora=recipe.method == "rslora",
+        modules_to_save=[name.rpartition(".")[2] for name in whole] or None,
         # GPT-2's layers keep their weights the other way round
         fan_in_fan_out=cast(Any, model).config.model_type == "gpt2",
     )

@@ -15,7 +15,9 @@ class TextAnswer:
     """A text and how it came about.
 
     `prompt_ids` and `answer_ids` are empty for what is no model; `finished` is False where the limit of new tokens ended
-    the text. Units: `logprob` nats of the whole answer, None where nobody knows; `dropped_*` what was cut from the prompt.
+    the text. `start` is where it stands in its context, in characters, `confidence` how sure that is; None for what is no
+    piece of a context. Units: `logprob` nats of the whole answer, None where nobody knows; `dropped_*` what was cut from
+    the prompt.
     """
 
     text: str
@@ -25,6 +27,8 @@ class TextAnswer:
     logprob: float | None = None
     dropped_tokens: int = 0
     dropped_characters: int = 0
+    start: int | None = None
+    confidence: float | None = None
 
 
 class FittedText(Protocol):

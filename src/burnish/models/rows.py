@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.records.encoding import Batch, Tokens
+from burnish.records.encoding import Batch, IntArray, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Side:
     """The tokens of one stack.
 
     Shapes: flat: ids, positions (1, N), mask None; padded: (R, T), mask int64 or None when nothing is padded.
-    `tokens` are the places of the real tokens in the flattened grid, (N,), None when all are real.
+    `tokens` are the places of the real tokens in the flattened grid, (N,), None when all are real. `types` like ids, or
+    None: which of two texts a token belongs to, for models that were made to know it.
     """
 
     ids: Tensor
@@ -89,6 +90,7 @@ class Side:
     mask: Tensor | None
     lengths: tuple[int, ...]
     tokens: Tensor | None
+    types: Tensor | None = None
 
     @property
     def starts(self) -> Tensor:
@@ -116,29 +118,36 @@ def flat_rows(batch: Batch, *, device: torch.device) -> Rows:
     """The default builder: rows end to end in one line, no padding, no mask."""
     decoder = None if batch.decoder is None else _flat(batch.decoder, device)
     supervised_S = torch.from_numpy(batch.supervised_S).to(device)
-    return Rows(True, _flat(batch, device), decoder, supervised_S)
+    return Rows(True, _flat(batch, device, batch.token_types_N), decoder, supervised_S)
 
 
 def padded_rows(batch: Batch, *, pad_id: int, device: torch.device) -> Rows:
     """The other builder: one row a line, filled up with `pad_id`; rows of like length keep the padding small."""
     decoder = None if batch.decoder is None else _padded(batch.decoder, pad_id, device)
-    read = _padded(batch, pad_id, device)
+    read = _padded(batch, pad_id, device, batch.token_types_N)
     places = torch.from_numpy(batch.supervised_S).to(device)
     tokens = (decoder or read).tokens
     return Rows(False, read, decoder, places if tokens is None else tokens[places])
 
 
-def _flat(tokens: Tokens, device: torch.device) -> Side:
+def _flat(tokens: Tokens, device: torch.device, types_N: IntArray | None = None) -> Side:
     ids = torch.from_numpy(tokens.token_ids_N).to(device)[None]
     positions = torch.from_numpy(tokens.position_ids_N).to(device)[None]
-    return Side(ids, positions, None, tokens.lengths, None)
+    types = None if types_N is None else torch.from_numpy(types_N).to(device)[None]
+    return Side(ids, positions, None, tokens.lengths, None, types)
 
 
-def _padded(tokens: Tokens, pad_id: int, device: torch.device) -> Side:
+def _padded(
+    tokens: Tokens, pad_id: int, device: torch.device, types_N: IntArray | None = None
+) -> Side:
     lengths = np.diff(tokens.cumulative_lengths)
     real = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
     grid, positions = np.full(real.shape, pad_id, dtype=np.int64), np.zeros(real.shape, np.int64)
     grid[real], positions[real] = tokens.token_ids_N, tokens.position_ids_N
+    types = None
+    if types_N is not None:
+        types = np.zeros(real.shape, np.int64)
+        types[real] = types_N
     full = bool(real.all())
     return Side(
         ids=torch.from_numpy(grid).to(device),
@@ -146,6 +155,7 @@ def _padded(tokens: Tokens, pad_id: int, device: torch.device) -> Side:
         mask=None if full else torch.from_numpy(real.astype(np.int64)).to(device),
         lengths=tokens.lengths,
         tokens=None if full else torch.from_numpy(np.flatnonzero(real)).to(device),
+        types=None if types is None else torch.from_numpy(types).to(device),
     )
 
 

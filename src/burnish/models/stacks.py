@@ -42,7 +42,8 @@ def padded_hidden_states(model: nn.Module, rows: Rows) -> Tensor:
     part = cast(Any, model)
     if rows.decoder is None:
         stem = part.base_model
-        given = {"use_cache": False} if hasattr(part.config, "use_cache") else {}
+        given: dict[str, Any] = {"use_cache": False} if hasattr(part.config, "use_cache") else {}
+        given |= token_types(model, rows.read)
         states = stem(input_ids=rows.read.ids, attention_mask=rows.read.mask, **given)
         return states.last_hidden_state.flatten(0, 1)
     encoded = part.get_encoder()(input_ids=rows.read.ids, attention_mask=rows.read.mask)
@@ -80,8 +81,14 @@ def embedded(stem: Any, side: Side) -> Tensor:
     """What enters the first layer of a BERT-like stack, (1, N, H)."""
     kind = _type_of(stem)
     positions = _roberta_positions(stem, side) if kind == "roberta" else side.positions
-    hidden = stem.embeddings(input_ids=side.ids, position_ids=positions)
+    hidden = stem.embeddings(input_ids=side.ids, position_ids=positions, **token_types(stem, side))
     return stem.embeddings_project(hidden) if hasattr(stem, "embeddings_project") else hidden
+
+
+def token_types(model: Any, side: Side) -> dict[str, Tensor]:
+    """The keyword that tells a stack which of two texts each token is of; none where it was made to know but one."""
+    knows = getattr(model.config, "type_vocab_size", 0) > 1
+    return {"token_type_ids": side.types} if knows and side.types is not None else {}
 
 
 def layers_of(stem: Any) -> nn.ModuleList:
@@ -113,6 +120,7 @@ def _stem(model: Any, rows: Rows, body: str) -> Tensor:
         attention_mask=NO_MASK.to(rows.read.ids.device),
         spans=Attend(body, rows.spans()),
         **given,
+        **token_types(model, rows.read),
     ).last_hidden_state
 
 
@@ -130,7 +138,9 @@ def _deberta(model: Any, rows: Rows, body: str) -> Tensor:
     del body
     stem, side = model.base_model, rows.read
     longest, device = max(side.lengths), side.ids.device
-    hidden = stem.embeddings(input_ids=side.ids, position_ids=side.positions)
+    hidden = stem.embeddings(
+        input_ids=side.ids, position_ids=side.positions, **token_types(stem, side)
+    )
     lengths = torch.tensor(side.lengths, device=device)
     real_RT = torch.arange(longest, device=device) < lengths[:, None]
     full = min(side.lengths) == longest

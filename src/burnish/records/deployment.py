@@ -12,7 +12,8 @@ Stage = Literal["shadow", "live", "retired"]
 
 class Golden(Record):
     """A row with what the bundle must reproduce before it may answer: the token ids it reads, and the probabilities of
-    the labels; or the text it writes, its tokens, and how unlikely (nats) it finds them.
+    the labels; or the text it writes, its tokens, and how unlikely (nats) it finds them; or the piece of the context it
+    finds, where, and how sure it is.
     """
 
     inputs: dict[str, str]
@@ -21,14 +22,16 @@ class Golden(Record):
     text: str | None = None
     answer_ids: tuple[int, ...] = ()
     surprise: float | None = None
+    start: int | None = None
+    confidence: float | None = None
 
 
 class Bundle(Record):
     """A model folder ready to answer. `id` is the content hash of its files' SHA-256 digests and of
     this record without `id` and `at`: the same content has the same id, and the id proves the content.
 
-    `engine` names who runs it: "transformers", "tfidf", "centroid", "knn", "majority", and for texts "writer", "lead",
-    "retrieval", "sentence". `verdict` is the
+    `engine` names who runs it: "transformers", "tfidf", "centroid", "knn", "majority", and for texts "writer", "span",
+    "lead", "retrieval", "sentence". `verdict` is the
     gate's word on the report; None when the task has no gates.
     """
 

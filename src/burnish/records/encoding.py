@@ -82,7 +82,8 @@ class Batch(Tokens):
     Shapes: rows_R int64 index into the dataset split; supervised_S int64 positions that carry the loss, in
     N, or in the decoder's where there is one; owners_S int64 the place in rows_R that each belongs to;
     targets float64 (S, L), one-hot or multi-hot, or int64 (S,), token ids; weights_S float64.
-    A classifier has one supervised position a row, so that S is R.
+    A classifier has one supervised position a row, so that S is R. token_types_N int64 (N,) says of the encoder's
+    tokens which of two texts they belong to; None where there is only one.
     """
 
     rows_R: IntArray
@@ -91,3 +92,4 @@ class Batch(Tokens):
     targets: FloatArray | IntArray
     weights_S: FloatArray
     decoder: Tokens | None = None
+    token_types_N: IntArray | None = None

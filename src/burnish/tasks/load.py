@@ -311,6 +311,7 @@ _SAMPLES: Mapping[str, str] = {
     "data.shape": 'shape = "plain"',
     "data.delimiter": 'delimiter = ";"',
     "data.encoding": 'encoding = "cp1252"',
+    "data.repair_offsets": "repair_offsets = true",
 }
 
 _TYPES: Mapping[str, str] = {

@@ -87,6 +87,8 @@ NOTES: Mapping[str, str] = {
     "data.source": "Where the rows are from, for the data card.",
     "data.shape": "What the objects of JSON files are, where looking at them says something else.",
     "data.delimiter": "The one character between the fields of delimited files; found by itself without.",
+    "data.repair_offsets": "Answers that stand elsewhere in their context than their offset says are taken from the "
+    "nearest place; extractive-qa only.",
     "data.encoding": "The files' text encoding; found, or guessed and said, without.",
     "gates": "Promises the model must keep before it may be promoted.",
     "gates[].metric": "The metric the gate looks at.",

@@ -10,15 +10,17 @@ from typing import get_args
 from pydantic import ValidationError
 
 from burnish.errors import BurnishError, Problem, fail, nearest
-from burnish.records.recipe import WRITING, Recipe
+from burnish.records.recipe import Recipe, defaults_of
 
 FILE_NAME = "recipe.toml"
 
 
-def load_recipe(path: Path, *, overrides: Mapping[str, object], writes: bool = False) -> Recipe:
+def load_recipe(
+    path: Path, *, overrides: Mapping[str, object], kind: str = "classification"
+) -> Recipe:
     """The recipe of a file (defaults where it is silent or absent) with overrides from the command line on top.
 
-    `writes` takes the defaults of kinds whose models write.
+    `kind` is the task's: kinds have defaults of their own.
 
     Raises: recipe-bad-toml, recipe-unknown-key, recipe-bad-value.
     """
@@ -40,7 +42,7 @@ def load_recipe(path: Path, *, overrides: Mapping[str, object], writes: bool = F
     known = {key: value for key, value in values.items() if key in Recipe.model_fields}
     try:
         # strict: epochs = "4" or epochs = true is a slip, not a number
-        recipe = Recipe.model_validate({**(WRITING if writes else {}), **known}, strict=True)
+        recipe = Recipe.model_validate({**defaults_of(kind), **known}, strict=True)
     except ValidationError as error:
         problems += [
             Problem(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from burnish.encode.chat_template import TEMPLATE_FILE
 from burnish.encode.pack import pack_tokens
+from burnish.encode.windows import Window
 from burnish.errors import BurnishError, fail
 from burnish.models.classifier import TransformersFitted, copy_tokenizer
+from burnish.models.room import Room
 from burnish.models.source import BaseModel
+from burnish.models.span_model import INFERENCE_TOKENS, SpanModel, window_scores
 from burnish.models.writer import Writer, save_writer, supervised_losses
 from burnish.records.encoding import Batch, Encoding, FloatArray
 from burnish.store.durable import new_folder, remove_folder
@@ -94,6 +97,35 @@ def save_text_result(
         copy_tokenizer(base.folder, staging)
         if template is not None:
             (staging / TEMPLATE_FILE).write_text(template, encoding="utf-8")
+    return listed_checksums(folder / MODEL)[WEIGHTS]
+
+
+def save_span_result(
+    model: SpanModel, base: BaseModel, folder: Path, *, probe: Sequence[Window]
+) -> str:
+    """The same for a model that finds answers; adapters are merged only if the probed windows' scores stay the same.
+
+    Raises: merge-differs, disk-full, not-writable, write-failed.
+    """
+    learner = model.learner
+    if hasattr(learner.model, "merge_and_unload"):
+        from burnish.models.adapters import merge_lora
+
+        _save_adapter(learner.model, folder / _ADAPTER)
+        precision, learner.precision = learner.precision, "fp32"
+        room = Room(INFERENCE_TOKENS, lambda shortage: None)
+        before = window_scores(learner, probe[:_PROBED_ROWS], room=room)
+        learner.model = merge_lora(learner.model)
+        after = window_scores(learner, probe[:_PROBED_ROWS], room=room)
+        learner.precision = precision
+        pairs = zip(before, after, strict=True)
+        gap = max((float(np.abs(one - two).max()) for one, two in pairs), default=0.0)
+        if not gap <= _MERGE_TOLERANCE:
+            raise _differs(f"scores differ from the adapter's by {gap:.2g}", folder.name)
+    remove_folder(folder / MODEL)
+    with new_folder(folder / MODEL) as staging:
+        cast(Any, learner.model).save_pretrained(staging, safe_serialization=True)
+        copy_tokenizer(base.folder, staging)
     return listed_checksums(folder / MODEL)[WEIGHTS]
 
 

@@ -9,7 +9,7 @@ from burnish.encode.codec import Codec
 from burnish.errors import BurnishError, Problem
 from burnish.records.encoding import TokenRow
 from burnish.records.example import Example
-from burnish.records.label import Texts
+from burnish.records.label import Spans, Texts, label_names
 from burnish.records.message import Message
 from burnish.records.task import Task
 from burnish.tasks.kind import writing_kind_of
@@ -62,10 +62,10 @@ def turns_of(task: Task, example: Example) -> tuple[Message, ...]:
 
 
 def references_of(example: Example) -> tuple[str, ...]:
-    """The texts that are right; none for an example without a label of texts."""
-    return example.label.texts if isinstance(example.label, Texts) else ()
+    """The texts that are right; none for an example without a label of texts, or whose answer is to give none."""
+    return label_names(example.label) if isinstance(example.label, Texts | Spans) else ()
 
 
 def labelled(examples: Sequence[Example]) -> Iterator[Example]:
-    """The examples that have a text to learn."""
-    return (example for example in examples if references_of(example))
+    """The examples that have an answer to learn: a text, or a piece of a context, which may be none."""
+    return (one for one in examples if isinstance(one.label, Spans) or references_of(one))

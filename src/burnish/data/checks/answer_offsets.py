@@ -106,7 +106,8 @@ class AnswerOffsets:
                 f"says{counted}: {'; '.join(self._moves)}",
                 fix=f"count offsets in characters instead of {units}"
                 if counted
-                else "take the positions told here (the nearest ones), and look at the rows if the answer stands more than once",
+                else "repair_offsets = true under [data] in task.toml takes the positions told here (the nearest ones); look "
+                "at the rows if the answer stands more than once",
             )
         if len(self._empty):
             yield self._empty.finding(

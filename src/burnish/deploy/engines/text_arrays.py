@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.decide.text_baseline import TEXT_BASELINES, FittedTextBaseline
+from burnish.decide.text_baselines.sentence import Sentence
 from burnish.decide.text_candidates import asked_of
 from burnish.models.fitted_text import FittedText, TextAnswer
 from burnish.records.decoding import Decoding
@@ -29,10 +30,13 @@ class AnsweringBaseline:
     ) -> list[TextAnswer]:
         """One text a row, in order."""
         del decoding
-        return [
-            TextAnswer(text)
-            for text in self.baseline.answers([asked_of(task, row) for row in inputs])
-        ]
+        asked = [asked_of(task, row) for row in inputs]
+        if isinstance(self.baseline, Sentence):
+            return [
+                TextAnswer("") if span is None else TextAnswer(span.text, start=span.start)
+                for span in self.baseline.spans(asked)
+            ]
+        return [TextAnswer(text) for text in self.baseline.answers(asked)]
 
     def surprise(self, answers: Sequence[TextAnswer]) -> list[float | None]:
         """Nobody knows."""

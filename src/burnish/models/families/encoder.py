@@ -72,12 +72,7 @@ def load(
             "single_label_classification" if softmax else "multi_label_classification"
         )
     if recipe is not None:
-        for name in _HIDDEN_DROPOUT:
-            if hasattr(config, name):
-                setattr(config, name, recipe.dropout)
-        for name in _ATTENTION_DROPOUT:
-            if hasattr(config, name):
-                setattr(config, name, recipe.attention_dropout)
+        set_dropout(config, recipe)
     return AutoModelForSequenceClassification.from_pretrained(
         folder,
         config=config,
@@ -86,6 +81,17 @@ def load(
         dtype=torch.float32,
         ignore_mismatched_sizes=label_names is not None,
     )
+
+
+def set_dropout(config: Any, recipe: Recipe) -> None:
+    """Put the recipe's dropout into a config, whatever its architecture calls it."""
+    for names, value in (
+        (_HIDDEN_DROPOUT, recipe.dropout),
+        (_ATTENTION_DROPOUT, recipe.attention_dropout),
+    ):
+        for name in names:
+            if hasattr(config, name):
+                setattr(config, name, value)
 
 
 def _type_of(model: nn.Module) -> str:

@@ -67,10 +67,39 @@ def check(task: Task, example: Example) -> tuple[Problem, ...]:
                 where=example.source.where,
                 what=f'"{span.text[:60]}" is not at {span.start} of the context; {place}',
                 expected="answers at their offset, counted in characters",
-                fix="burnish data check names every such row; --repair-offsets takes the place found",
+                fix="burnish data check names every such row; repair_offsets = true under [data] in task.toml takes the "
+                "place found",
             )
         )
     return tuple(problems)
+
+
+def repaired(task: Task, example: Example) -> Example:
+    """The row with every answer at the place nearest to its offset where it stands; one that stands nowhere stays.
+
+    Example:
+        >>> from burnish.records.example import Source
+        >>> task = Task(name="t", kind="extractive-qa", inputs=("question", "context"), label="answers",
+        ...             primary_metric="f1")
+        >>> row = Example(row_id="r", input_id="i", inputs={"question": "When?", "context": "In May."},
+        ...               label=Spans(spans=(Span(text="May", start=4),)), source=Source(where="a:1"))
+        >>> repaired(task, row).label.spans
+        (Span(text='May', start=3),)
+    """
+    label = example.label
+    if not isinstance(label, Spans):
+        return example
+    context = example.inputs.get(task.inputs[-1], "")
+    moved: dict[Span, None] = {}
+    for span in label.spans:
+        if context.startswith(span.text, span.start):
+            moved[span] = None
+            continue
+        true = nearest(context, span.text, span.start)
+        moved[span if true is None else Span(text=span.text, start=true)] = None
+    if tuple(moved) == label.spans:
+        return example
+    return example.model_copy(update={"label": Spans(spans=tuple(moved))})
 
 
 def _unreadable(task: Task, what: str) -> Problem:
