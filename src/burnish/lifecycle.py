@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish import finding, writing
+from burnish import choosing, finding, writing
 from burnish.curate import Prepared, prepare
 from burnish.project import Edge, Project, using_rows
 from burnish.records.dataset import Dataset
@@ -46,12 +46,19 @@ def fetch(project: Project, prepared: Prepared, recipe: Recipe, edge: Edge) -> B
         verbs = finding if project.task.finds else writing
         return verbs.fetch(project, prepared, recipe, edge)
     from burnish.encode.render import render
-    from burnish.models.pretrained import open_pretrained
+    from burnish.models.pretrained import is_tiny_writer, open_pretrained
+
+    task, rows = project.task, prepared.rows["train"]
+
+    def texts() -> list[str]:
+        if is_tiny_writer(recipe.base):
+            return choosing.texts_of(task, rows)
+        return [render(task, row.inputs) for row in rows]
 
     return open_pretrained(
         recipe.base,
         cache=edge.cache,
-        texts=lambda: [render(project.task, row.inputs) for row in prepared.rows["train"]],
+        texts=texts,
         announce=edge.announce,
         offline=edge.offline,
     )
@@ -64,6 +71,8 @@ def train(
     if not project.task.is_closed:
         verbs = finding if project.task.finds else writing
         return verbs.train(project, prepared, recipe, edge, base=base)
+    if base.writes:
+        return choosing.train(project, prepared, recipe, edge, base=base)
     from burnish.evaluate.judge import judge_of
     from burnish.tasks.kind import kind_of
     from burnish.train.fit import Surroundings, fit

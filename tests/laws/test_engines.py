@@ -26,7 +26,7 @@ from burnish.records.recipe import Recipe
 from deployed import AT, forge, make_workspace
 from support_task import LABELS, make_task
 
-MAX_TOKENS = 16
+MAX_TOKENS = 64
 TASK = make_task()
 TEXTS = st.text(min_size=0, max_size=80)
 
@@ -40,7 +40,7 @@ TRAIN = [
     ("good morning to all of you", "other"),
 ]
 # engines that read at most `max_tokens`; term weights read everything
-LIMITED = {"majority", "transformers", "centroid", "knn"}
+LIMITED = {"majority", "transformers", "choices", "centroid", "knn"}
 
 
 def write_base(folder: Path) -> None:
@@ -65,6 +65,16 @@ def write_transformers(folder: Path) -> None:
     copy_tokenizer(base, folder)
 
 
+def write_choices(folder: Path) -> None:
+    from burnish.models.choice_model import write_temperature
+    from burnish.models.families.tiny_writer import make_tiny_writer
+    from burnish.tasks.choice import choice_prompt
+
+    texts = [choice_prompt(TASK, text)[0].content for text, _ in TRAIN]
+    make_tiny_writer(folder, texts=[*texts, *LABELS], model_type="llama", seed=1)
+    write_temperature(folder, 0.5)
+
+
 def write_baseline(folder: Path, name: str) -> None:
     from burnish.decide.baseline import BASELINES
 
@@ -84,6 +94,7 @@ def write_baseline(folder: Path, name: str) -> None:
 WRITERS: Mapping[str, Callable[[Path], None]] = {
     "majority": write_majority,
     "transformers": write_transformers,
+    "choices": write_choices,
     "tfidf": partial(write_baseline, name="tfidf"),
     "centroid": partial(write_baseline, name="centroid"),
     "knn": partial(write_baseline, name="knn"),

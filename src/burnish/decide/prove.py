@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from burnish.evaluate.gate import gate
 from burnish.evaluate.report import lengths_of, make_report
 from burnish.evaluate.scored import Scored, score
 from burnish.evaluate.worst import Nearby
-from burnish.models.fitted import Fitted
+from burnish.models.family import model_type_of
+from burnish.models.fitted import Fitted, ModelFitted
+from burnish.models.hostile_config import WRITER_TYPES
 from burnish.models.shortage import told_of
 from burnish.records.decision import Decision
 from burnish.records.example import Example, Split
@@ -29,6 +32,7 @@ from burnish.train.rows import labelled_texts
 from burnish.train.runs import result_fault
 
 LIVE = "live"
+BASE = "base"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +64,13 @@ def prove(
 ) -> Proof:
     """Measure every candidate on the test rows and decide.
 
-    Without `base` the embedding baselines are left out, without `run` the tuned model is. `live` is what
+    Without `base` the embedding baselines are left out, without `run` the tuned model is. A base that writes gives no
+    vectors; it is asked for the labels as it is instead. `live` is what
     answers now, for gates against it. The recommended candidate, the tuned one and `wanted` get reports.
     """
     vectors = plain = None
-    if base is not None:
+    writes = base is not None and model_type_of(base) in WRITER_TYPES
+    if base is not None and not writes:
         from burnish.models.embed import load_embedder
 
         plain = load_embedder(base, max_tokens=max_tokens)
@@ -72,6 +78,9 @@ def prove(
     tried = try_baselines(task, rows, vectors=vectors, plain=plain, seed=seed, announce=announce)
     if told := told_of(plain):
         announce(told)
+    if base is not None and writes and task.kind != "multilabel":
+        announce("the base as it is: the likelihood of each label")
+        tried[BASE] = _try_base(task, rows, base, max_tokens=max_tokens, seed=seed)
     temperature = 1.0
     if run is not None and run_folder is not None:
         announce("evaluate the tuned model")
@@ -119,8 +128,6 @@ def _try_tuned(
     seed: int,
     announce: Callable[[str], None],
 ) -> tuple[Tried, float]:
-    from burnish.models.classifier import load_calibrated, load_fitted, weights_bytes
-
     folder = run_folder / "model"
     if fault := result_fault(run_folder, weights_sha256=run.weights_sha256):
         raise fail(
@@ -130,16 +137,10 @@ def _try_tuned(
             expected="the model as it was trained",
             fix="run the same `burnish train` again: it makes the model again",
         )
-    precision = run.environment.precision
-    raw = load_fitted(folder, max_tokens=run.recipe.max_tokens, precision=precision)
+    raw, calibrated = _openers(task, run, folder)
     texts = labelled_texts(task, rows["validation"]).texts
     temperature = fit_temperature(task, rows["validation"], raw.logits(raw.encode(texts)))
-    fitted = load_calibrated(
-        folder,
-        max_tokens=run.recipe.max_tokens,
-        precision=precision,
-        temperature=temperature,
-    )
+    fitted = calibrated(temperature)
     tried = try_fitted(
         task,
         rows["test"],
@@ -149,7 +150,7 @@ def _try_tuned(
         title=f"fine-tuned {run.recipe.base}",
         explains="nearest training rows of its errors are shown",
         needs="the base model and a training run",
-        memory_bytes=weights_bytes(fitted),
+        memory_bytes=fitted.size_bytes(),
         build_seconds=run.train_seconds,
         deployable=True,
         seed=seed,
@@ -157,6 +158,52 @@ def _try_tuned(
     if told := told_of(raw, fitted):
         announce(told)
     return tried, temperature
+
+
+def _openers(
+    task: Task, run: Run, folder: Path
+) -> tuple[ModelFitted, Callable[[float], ModelFitted]]:
+    """The tuned model as it was trained, and with a temperature."""
+    most, precision = run.recipe.max_tokens, run.environment.precision
+    if model_type_of(folder) in WRITER_TYPES:
+        from burnish.models.choice_model import load_choice_model
+
+        model = load_choice_model(folder, task, max_tokens=most, precision=precision)
+        return model, model.with_temperature
+    from burnish.models.classifier import load_calibrated, load_fitted
+
+    return load_fitted(
+        folder, max_tokens=most, precision=precision
+    ), lambda temperature: load_calibrated(
+        folder, max_tokens=most, precision=precision, temperature=temperature
+    )
+
+
+def _try_base(
+    task: Task, rows: Mapping[Split, Sequence[Example]], base: Path, *, max_tokens: int, seed: int
+) -> Tried:
+    """A base that writes, asked for the labels without training, calibrated like every other candidate."""
+    from burnish.models.choice_model import load_choice_model
+
+    started = time.perf_counter()
+    model = load_choice_model(base, task, max_tokens=max_tokens, precision="fp32", temperature=1.0)
+    texts = labelled_texts(task, rows["validation"]).texts
+    temperature = fit_temperature(task, rows["validation"], model.logits(model.encode(texts)))
+    fitted = model.with_temperature(temperature)
+    return try_fitted(
+        task,
+        rows["test"],
+        fitted,
+        timed=fitted,
+        name=BASE,
+        title="the base as it is, prompted",
+        explains="nothing",
+        needs="the base model, no training",
+        memory_bytes=fitted.size_bytes(),
+        build_seconds=time.perf_counter() - started,
+        deployable=True,
+        seed=seed,
+    )
 
 
 def _report(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ENGINES: Mapping[str, str] = {
     "transformers": "transformers_engine",
+    "choices": "choices",
     "tfidf": "arrays",
     "centroid": "arrays",
     "knn": "arrays",
@@ -76,7 +77,7 @@ def load_engine(
         Traceback (most recent call last):
         burnish.errors.BurnishError: error: engine-unknown
           no engine named "majorty".
-          expected one of: transformers, tfidf, centroid, knn, majority.
+          expected one of: transformers, choices, tfidf, centroid, knn, majority.
           fix: make the bundle again with an engine of this version.   (nearest: "majority")
     """
     load: Load = _module_of(engine, ENGINES).load

@@ -19,6 +19,7 @@ from burnish.deploy.engines.text_arrays import AnsweringBaseline
 from burnish.deploy.versions import find_reported
 from burnish.encode.chat_template import TEMPLATE_FILE
 from burnish.evaluate.card import model_card
+from burnish.models.choice_model import ChoiceModel, write_temperature
 from burnish.models.fitted import Fitted
 from burnish.models.fitted_text import FittedText
 from burnish.models.source import BaseModel
@@ -96,7 +97,8 @@ def bundle_candidate(
 ) -> Bundle:
     """Bundle the candidate of that name with its card and golden rows.
 
-    The engine "transformers" (of texts: "writer", of pieces of a context: "span") runs the tuned model, an engine of the baseline's own name the others.
+    The engine "transformers" runs the tuned model ("choices" where it writes; of texts "writer", of pieces of a context
+    "span"), an engine of the baseline's own name the others.
     """
     report, tried = proof.reports[name], proof.tried[name]
     tuned = name == TUNED
@@ -145,6 +147,8 @@ def _scored(
     tried: Tried, name: str, *, proof: Proof, run: Run | None, base: BaseModel, workspace: Workspace
 ) -> _Made:
     """A candidate that answers with labels."""
+    if isinstance(tried.fitted, ChoiceModel):
+        return _chosen(tried.fitted, name, run=run, base=base, workspace=workspace)
     if name == TUNED and run is not None:
         model, temperature = workspace.runs / run.id / "model", proof.temperature
 
@@ -161,6 +165,22 @@ def _scored(
         name,
         uses_base=BASELINES[name].USES_BASE,
     )
+
+
+def _chosen(
+    model: ChoiceModel, name: str, *, run: Run | None, base: BaseModel, workspace: Workspace
+) -> _Made:
+    """A model that writes, as a classifier: its folder, its template and its temperature."""
+    source = workspace.runs / run.id / "model" if name == TUNED and run else base.folder
+    template = model.chat.codec.template
+
+    def write(folder: Path) -> None:
+        _copy_model(source, folder)
+        if template is not None:
+            (folder / TEMPLATE_FILE).write_text(template.text, encoding="utf-8")
+        write_temperature(folder, model.temperature)
+
+    return _Made(model, write, "choices", uses_base=True)
 
 
 def _written(

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from burnish.errors import BurnishError
+from burnish.models.hostile_config import WRITER_TYPES
 from burnish.models.hostile_files import open_regular, read_bytes
 from burnish.models.safety import check_model_folder, is_used
 from burnish.records.record import Record, canonical_json
@@ -37,6 +38,11 @@ class BaseModel:
     sha256: str
     model_type: str
     licence: str | None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a decoder or encoder-decoder, which answers with text."""
+        return self.model_type in WRITER_TYPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,14 @@ def open_codec(
     Raises: model-type-unknown, base-config-broken, tokenizer-missing, tokenizer-broken, answer-room, tokenizer-no-eos,
         and the codes of templates.
     """
+    if not (folder / "config.json").is_file():
+        raise fail(
+            "base-config-broken",
+            "is not there",
+            where="config.json",
+            expected="a model folder in the Hugging Face layout",
+            fix="download or save the model folder again",
+        )
     family = writer_family_of(model_type_of(folder))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tokeniser = load_chat_tokeniser(folder, max_tokens=max_tokens)

@@ -62,6 +62,11 @@ class TransformersFitted:
         room = Room(INFERENCE_TOKENS, self.tightest.note)
         return row_logits(self.learner, encodings, room=room, place=lambda row: str(row + 1))
 
+    def size_bytes(self) -> int:
+        """Memory of the weights."""
+        parameters = self.learner.model.parameters()
+        return sum(value.numel() * value.element_size() for value in parameters)
+
 
 def row_logits(
     learner: Learner, encodings: Sequence[Encoding], *, room: Room, place: Callable[[int], str]
@@ -185,12 +190,6 @@ def copy_tokenizer(folder: Path, target: Path) -> None:
     for name in TOKENIZER_FILES:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, target / name)
-
-
-def weights_bytes(fitted: TransformersFitted) -> int:
-    """Memory of the weights."""
-    parameters = fitted.learner.model.parameters()
-    return sum(value.numel() * value.element_size() for value in parameters)
 
 
 def _learner(model: nn.Module, *, folder: Path, precision: str, n_labels: int) -> Learner:

@@ -13,7 +13,10 @@ from transformers import AutoModel
 
 from burnish.encode.pack import pack
 from burnish.encode.tokenise import Tokeniser, load_tokeniser, tokenise
+from burnish.errors import fail
 from burnish.models.allocator import respect_limit
+from burnish.models.family import model_type_of
+from burnish.models.hostile_config import WRITER_TYPES
 from burnish.models.learner import Layout, hush, layout_of, pick_device
 from burnish.models.room import Room, passes
 from burnish.models.rows import flat_rows, padded_rows
@@ -48,9 +51,19 @@ class Embedder:
 
 
 def load_embedder(folder: Path, *, max_tokens: int) -> Embedder:
-    """The base model of a folder, in evaluation mode, fp32."""
+    """The base model of a folder, in evaluation mode, fp32.
+
+    Raises: base-no-vectors for a model that writes.
+    """
     hush()
     respect_limit()
+    if (model_type := model_type_of(folder)) in WRITER_TYPES:
+        raise fail(
+            "base-no-vectors",
+            f"a base of type {model_type} writes, and its vectors of texts mean little",
+            expected="an encoder as base model",
+            fix="name an encoder with --base, or leave --base out to use the default",
+        )
     model = AutoModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )

@@ -22,3 +22,11 @@ class Fitted(Protocol):
     def logits(self, encodings: Sequence[Encoding]) -> FloatArray:
         """One row of logits per encoding, in order."""
         ...
+
+
+class ModelFitted(Fitted, Protocol):
+    """A Fitted that is a transformer in memory."""
+
+    def size_bytes(self) -> int:
+        """Memory of the weights."""
+        ...

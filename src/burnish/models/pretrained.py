@@ -73,6 +73,12 @@ def open_pretrained(
     )
 
 
+def is_tiny_writer(spec: str) -> bool:
+    """Whether this names a model made from scratch that writes."""
+    kind, _, rest = spec.partition(":")
+    return kind == "tiny" and rest in WRITER_TYPES
+
+
 def _facts(model_type: str, digest: str) -> BaseFacts:
     """Which texts its tokenizer learnt from: the folder of another tiny model in its place is noticed."""
     return BaseFacts(

@@ -27,7 +27,7 @@ NOTES: Mapping[str, str] = {
     "group": "A column whose rows belong together (a customer, a patient): a group never crosses a "
     "split.",
     "guideline": "How a person decides between labels.",
-    "instruction": "What the model is told before each row; kinds that write only.",
+    "instruction": "What a model that writes is told before each row.",
     "decoding": "How a model that writes chooses its tokens.",
     "decoding.max_new_tokens": "Most tokens of an answer, the stop token among them.",
     "decoding.temperature": "0 takes the likeliest token; above, tokens are drawn, the more evenly the higher.",

@@ -127,7 +127,7 @@ def _of_kind(raw: Mapping[str, Any], *, closed: bool) -> Iterator[Found]:
 
 _UNSAID = {"separator": ",", "test_rows": 200}  # what stands there when nobody said anything
 _NOT_CLOSED = ("labels", "separator", "abstain_below")
-_NOT_OPEN = ("instruction", "decoding", "truncate", "test_rows")
+_NOT_OPEN = ("decoding", "truncate", "test_rows")
 
 
 def _context(raw: Mapping[str, Any]) -> Iterator[Found]:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from burnish.errors import BurnishError, fail
-from burnish.models.classifier import TransformersFitted, weights_bytes
+from burnish.models.classifier import TransformersFitted
 from burnish.models.family import family_of
 from burnish.models.hostile_weights import check_weights
 from burnish.models.learner import Learner, plain_model
@@ -241,7 +241,7 @@ def _costs(
         start=start,
         update=update,
         epoch=judged + best + checkpoint,
-        end=speeds.saving.at(weights_bytes(trial.fitted)),
+        end=speeds.saving.at(trial.fitted.size_bytes()),
     )
 
 
@@ -264,7 +264,7 @@ def _refuse(
     learner, recipe = trial.fitted.learner, trial.recipe
     layers, width, heads = _shape(learner)
     # on the host the weights are mapped from their file and not held before they are read
-    mapped = 0 if learner.device.type == "cuda" else weights_bytes(trial.fitted)
+    mapped = 0 if learner.device.type == "cuda" else trial.fitted.size_bytes()
     needs = MemoryNeeds(
         fixed=before.held + mapped,
         learnt={method: count + count // _LEARNT * _MAPPED for method, count in learnt.items()},
@@ -357,7 +357,7 @@ def _memory(trial: Trial, before: Memory, earlier_peak: int, learnt: int) -> int
     peak = _peak(learner.device)
     if learner.device.type == "cuda":
         return peak
-    reading = before.held + weights_bytes(trial.fitted) + (_read_bytes(trial) if trial.reads else 0)
+    reading = before.held + trial.fitted.size_bytes() + (_read_bytes(trial) if trial.reads else 0)
     if peak <= earlier_peak:
         return max(peak, reading)  # it has held more before: what the warm-up took does not show
     holes = _HOLES[trial.recipe.method] * (peak - before.held)

@@ -32,14 +32,22 @@ def lessons_of(task: Task, codec: Codec, examples: Sequence[Example]) -> Lessons
     Raises: prompt-too-long, conversation-too-long, row-unsupervised, template-not-nested, answer-straddles, and the
         codes of rendering.
     """
+    taught = [(turns_of(task, one), one.source.where, one.weight) for one in examples]
+    return lessons_from(codec, taught)
+
+
+def lessons_from(codec: Codec, taught: Sequence[tuple[Sequence[Message], str, float]]) -> Lessons:
+    """The same of turns, each with its place and weight.
+
+    Raises: as lessons_of.
+    """
     rows: list[TokenRow] = []
     dropped: list[int] = []
     broken: dict[str, Problem] = {}
     places: list[str] = []
-    for example in examples:
-        where = example.source.where
+    for turns, where, weight in taught:
         try:
-            row, fitted = codec.row(turns_of(task, example), where=where, weight=example.weight)
+            row, fitted = codec.row(turns, where=where, weight=weight)
         except BurnishError as error:
             for problem in error.problems:
                 known = broken.get(problem.code)
