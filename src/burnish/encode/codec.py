@@ -18,6 +18,7 @@ from burnish.encode.supervise import (
     source_ids,
     stop_ids,
     supervise,
+    text_ids,
 )
 from burnish.errors import BurnishError, fail
 from burnish.records.encoding import IntArray, TokenRow
@@ -48,6 +49,19 @@ class Codec:
         return fit_prompt(
             messages,
             encode=self._encode,
+            most_tokens=self.prompt_tokens,
+            truncate=self.truncate,
+            where=where,
+        )
+
+    def text_prompt(self, text: str, *, where: str = "") -> FittedPrompt:
+        """What the model is fed to go on with a text, nothing put around it.
+
+        Raises: prompt-too-long, chat-mark-unbroken.
+        """
+        return fit_prompt(
+            (Message(role="user", content=text),),
+            encode=lambda turns: text_ids(self.tokeniser, turns[-1].content),
             most_tokens=self.prompt_tokens,
             truncate=self.truncate,
             where=where,

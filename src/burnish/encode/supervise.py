@@ -169,7 +169,7 @@ def source_ids(tokeniser: ChatTokeniser, messages: Sequence[Message]) -> IntArra
 
     Raises: chat-mark-unbroken.
     """
-    return _whole_text(tokeniser, source_text(messages))
+    return text_ids(tokeniser, source_text(messages))
 
 
 def seq2seq_row(
@@ -195,7 +195,7 @@ def seq2seq_row(
             fix="add the answer, or take the row out",
         )
     source = source_ids(tokeniser, messages[:-1])
-    answer = _whole_text(tokeniser, messages[-1].content)
+    answer = text_ids(tokeniser, messages[-1].content)
     eos = tokeniser.eos_id
     if eos is not None and answer[-1:].tolist() != [eos]:
         answer = np.append(answer, eos)
@@ -211,7 +211,11 @@ def seq2seq_row(
     return answer_row(source, answer, start_id=start_id, weight=weight)
 
 
-def _whole_text(tokeniser: ChatTokeniser, text: str) -> IntArray:
+def text_ids(tokeniser: ChatTokeniser, text: str) -> IntArray:
+    """A text as it stands, with the marks that the tokenizer adds; control tokens written in it are text.
+
+    Raises: chat-mark-unbroken.
+    """
     return write(tokeniser, shield(tokeniser, text), ends="tokenizer").ids_T
 
 

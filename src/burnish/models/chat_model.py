@@ -5,9 +5,10 @@ server.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +28,15 @@ from burnish.errors import fail
 from burnish.models.draw import Mask
 from burnish.models.family import model_type_of
 from burnish.models.fitted_text import TextAnswer
-from burnish.models.generate import Asked, Finished, Generated, generate
+from burnish.models.generate import (
+    Asked,
+    Finished,
+    Generated,
+    Piece,
+    generate,
+    spread,
+    stream,
+)
 from burnish.models.likelihood import answer_logprobs
 from burnish.models.room import Room, passes
 from burnish.models.shortage import Tightest
@@ -126,6 +135,54 @@ class ChatModel:
             ),
         )
         return [Reply(self.reply_text(one, decoding), one) for one in made]
+
+    def pieces(
+        self,
+        prompts: Sequence[FittedPrompt],
+        decoding: Decoding,
+        *,
+        seeds: Sequence[int] | None = None,
+        masks: Sequence[Mask | None] | None = None,
+        alternatives: int = 0,
+        cancelled: Callable[[int], bool] | None = None,
+    ) -> Iterator[Piece]:
+        """The same answers token by token, rows taking turns; beams, which are sure of no token before the last, at once.
+
+        Raises: the codes of `stream`.
+        """
+        asked = self.asked(
+            decoding, seeds=seeds, masks=masks, alternatives=alternatives, cancelled=cancelled
+        )
+        ids = [one.ids_T.tolist() for one in prompts]
+        if decoding.beams > 1:
+            return iter(spread(generate(self.writer, ids, decoding, asked)))
+        return stream(self.writer, ids, decoding, asked)
+
+    def text_prompt(self, text: str, *, new_tokens: int) -> FittedPrompt:
+        """A text to go on with as it stands, nothing around it; control tokens written in it are text.
+
+        Raises: prompt-too-long, chat-mark-unbroken, answer-room.
+        """
+        return with_room(self.codec, new_tokens=new_tokens).text_prompt(text, where="prompt")
+
+    def schema_masks(self, folder: Path) -> Callable[[dict[str, Any]], Mask]:
+        """From a JSON schema to a mask for one answer, for the bundle this model came from.
+
+        Raises: decoding-missing-extra, schema-refused when called.
+        """
+        from burnish.models.json_schema import schema_masks
+
+        head = cast(Any, self.writer.model).get_output_embeddings()
+        return schema_masks(folder, vocabulary=head.weight.shape[0], stop_ids=self.codec.stop_ids)
+
+    def check(self, task: Task, inputs: Sequence[Mapping[str, str]]) -> None:
+        """Refuse rows that cannot be asked, before anything is computed.
+
+        Raises: prompt-too-long, and the codes of rendering.
+        """
+        kind = writing_kind_of(task)
+        for row in inputs:
+            self.codec.prompt(kind.prompt(task, row))
 
     def asked(
         self,

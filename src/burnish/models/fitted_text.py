@@ -47,6 +47,13 @@ class FittedText(Protocol):
         """
         ...
 
+    def check(self, task: Task, inputs: Sequence[Mapping[str, str]]) -> None:
+        """Refuse rows that cannot be asked, before anything is computed.
+
+        Raises: as `answer` does of its inputs.
+        """
+        ...
+
     def surprise(self, answers: Sequence[TextAnswer]) -> list[float | None]:
         """Minus the log-probability of each answer as it was written, in nats; None for what is no model."""
         ...

@@ -427,6 +427,22 @@ def _refuse_broken(logits_RV: Tensor, rows: Sequence[_Row]) -> None:
         )
 
 
+def spread(answers: Sequence[Generated]) -> list[Piece]:
+    """Whole answers as their pieces, one answer after the other."""
+    return [
+        Piece(
+            row,
+            token,
+            logprob,
+            one.alternatives[place] if one.alternatives else (),
+            one.finished if place == len(one.ids) - 1 else None,
+            one.stopped_by if place == len(one.ids) - 1 else None,
+        )
+        for row, one in enumerate(answers)
+        for place, (token, logprob) in enumerate(zip(one.ids, one.logprobs, strict=True))
+    ]
+
+
 def _whole(pieces: Sequence[Piece]) -> Generated:
     """The answer of one row's pieces."""
     last, said = pieces[-1], [piece for piece in pieces if piece.token is not None]

@@ -89,6 +89,14 @@ class SpanModel:
             for one, row, (_, context) in zip(found, windows, pairs, strict=True)
         ]
 
+    def check(self, task: Task, inputs: Sequence[Mapping[str, str]]) -> None:
+        """Refuse rows that cannot be asked, before anything is computed.
+
+        Raises: question-too-long.
+        """
+        pairs = [pair_of(task, normalise_inputs(task, row)) for row in inputs]
+        windows_of(self.tokeniser, pairs, places=[""] * len(pairs))
+
     def find(self, windows: Sequence[Sequence[Window]], contexts: Sequence[str]) -> list[BestSpan]:
         """The best piece of each context, over all its windows.
 

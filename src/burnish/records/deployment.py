@@ -73,7 +73,11 @@ class Deployment(Record):
 class Prediction(Record):
     """One answer. `confidence` is the calibrated probability of `label` (multilabel: of the least sure
     yes/no); `scores` has one probability per label of the task. `audit` marks one drawn at random for people to
-    check. `inputs` are None when only their hash is kept, or when their time has run out.
+    check. `inputs` are None when only their hash is kept, or when their time has run out, and so is `text`.
+
+    Of kinds that answer with a text, `text` is the answer and `labels` are empty; `confidence` is the probability that
+    the model gives exactly this answer (0 where nobody knows), and `scores` count tokens: "prompt_tokens",
+    "completion_tokens", "finished" (1, or 0 where the limit ended it), and "start" of a piece of a context.
     """
 
     id: str
@@ -83,6 +87,7 @@ class Prediction(Record):
     labels: tuple[str, ...]
     confidence: float
     scores: dict[str, float]
+    text: str | None = None
     dropped_characters: int = 0
     latency_ms: float
     audit: bool = False

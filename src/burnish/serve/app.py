@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -30,6 +30,8 @@ from burnish.serve.body import (
     reply_of,
     rows_of,
 )
+from burnish.serve.body_text import TextReply, text_reply
+from burnish.serve.chat_body import ChatRequest, CompletionRequest, read_chat, read_completion
 from burnish.serve.feedback import (
     FeedbackReply,
     FeedbackRequest,
@@ -40,16 +42,22 @@ from burnish.serve.feedback import (
 from burnish.serve.listen import bind, listen
 from burnish.serve.live import Answering, Live
 from burnish.serve.metrics import CONTENT_TYPE, Metrics
+from burnish.serve.openai import Writers, complete_chat, complete_text, error_body
 from burnish.serve.problems import MEDIA_TYPE, STATUS, problem_body, public
 from burnish.serve.queue import Answers, Queue, QueueFull, disk_refused
 from burnish.serve.settings import ServeSettings
 from burnish.serve.silent import Silent
 from burnish.serve.token import read_token
 from burnish.serve.upkeep import Upkeep
+from burnish.serve.writing import WritingLine
 from burnish.store.ledger import Ledger, close_ledger, open_ledger
 from burnish.store.workspace import Workspace, lock
 
+if TYPE_CHECKING:
+    from burnish.models.fitted_text import FittedText
+
 _JSON = "application/json"
+_OPENAI = frozenset({"/v1/chat/completions", "/v1/completions"})
 _RETRY_SOON_SECONDS = 2
 
 
@@ -62,6 +70,7 @@ class Serving:
     live: Live
     queue: Queue
     metrics: Metrics
+    writers: Writers
     feedback_turn: threading.Lock
 
 
@@ -100,11 +109,12 @@ def make_app(settings: ServeSettings) -> App:
     live = Live(settings, ledger, metrics=metrics)
     chance = secrets.SystemRandom()
     queue = Queue(settings, ledger, metrics=metrics, now=_now, draw=chance.random)
+    line = WritingLine(settings)
     silent = Silent(
         live,
         ledger,
         metrics=metrics,
-        busy=lambda: queue.busy,
+        busy=lambda: queue.busy or line.busy,
         now=_now,
         rows=settings.silent_rows,
     )
@@ -116,6 +126,7 @@ def make_app(settings: ServeSettings) -> App:
         live=live,
         queue=queue,
         metrics=metrics,
+        writers=Writers(line, queue, _fresh_id, _now),
         feedback_turn=threading.Lock(),
     )
 
@@ -126,7 +137,7 @@ def make_app(settings: ServeSettings) -> App:
         upkeep.start()
         yield
         # in threads, so that the answers of the last batch still reach their requests
-        for part in (queue, silent, live, upkeep):
+        for part in (line, queue, silent, live, upkeep):
             await asyncio.to_thread(part.stop)
         close_ledger(ledger)
 
@@ -159,16 +170,38 @@ async def predict_route(request: Request) -> Response:
     asked = read_request(await request.body())
     answering = _answering(serving)
     _check_model(asked.model, answering)
-    rows = rows_of(asked, answering.task, at_most=serving.settings.request_rows)
+    task, version = answering.task, answering.deployment.version
+    rows = rows_of(asked, task, at_most=serving.settings.request_rows)
+    if not task.is_closed:
+        # one row that cannot be asked must not cost others of its batch their answers
+        await asyncio.to_thread(cast("FittedText", answering.fitted).check, task, rows)
     ids = [_fresh_id() for _ in rows]
     answers = await _unless_left(request, serving.queue.ask(answering, rows, ids=ids))
-    reply = reply_of(
-        answers.predictions,
-        task=answering.task,
-        version=answering.deployment.version,
-        journalled=answers.journalled,
+    made, journalled = answers.predictions, answers.journalled
+    reply = (
+        reply_of(made, task=task, version=version, journalled=journalled)
+        if task.is_closed
+        else text_reply(made, answers.given, task=task, version=version, journalled=journalled)
     )
     return Response(reply.model_dump_json(), media_type=_JSON)
+
+
+async def chat_route(request: Request) -> Response:
+    """Go on with a conversation, as OpenAI's clients ask it."""
+    serving = _serving(request)
+    asked = read_chat(await request.body())
+    answering = _answering(serving)
+    _check_model(asked.model, answering)
+    return await complete_chat(request, asked, answering, serving.writers)
+
+
+async def completion_route(request: Request) -> Response:
+    """Go on with texts, as OpenAI's clients ask it."""
+    serving = _serving(request)
+    asked = read_completion(await request.body())
+    answering = _answering(serving)
+    _check_model(asked.model, answering)
+    return await complete_text(request, asked, answering, serving.writers)
 
 
 async def feedback_route(request: Request) -> Response:
@@ -241,10 +274,18 @@ def _add_routes(api: FastAPI) -> None:
     }
     api.post(
         "/v1/predictions",
-        response_model=PredictionReply,
+        response_model=PredictionReply | TextReply,
         responses=told,
         openapi_extra={"requestBody": body},
     )(predict_route)
+    for path, route, shape in (
+        ("/v1/chat/completions", chat_route, ChatRequest),
+        ("/v1/completions", completion_route, CompletionRequest),
+    ):
+        wanted = {"required": True, "content": {_JSON: {"schema": shape.model_json_schema()}}}
+        api.post(
+            path, response_class=Response, responses=told, openapi_extra={"requestBody": wanted}
+        )(route)
     said = {"oneOf": [m.model_json_schema() for m in (FeedbackRow, FeedbackRequest)]}
     api.post(
         "/v1/feedback",
@@ -334,6 +375,11 @@ async def _on_error(request: Request, error: Exception) -> Response:
     problems = public(error)
     if STATUS[problems[0].code] == 503:
         headers["Retry-After"] = str(_RETRY_SOON_SECONDS)
+    if request.url.path in _OPENAI:
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        body = error_body(error, instance=request.url.path, request_id=request_id)
+        status = STATUS[problems[0].code]
+        return Response(body, status_code=status, media_type=_JSON, headers=headers)
     return _problem_response(request, problems, headers)
 
 

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from burnish.deploy.bundle import Opened, open_bundle
+from burnish.deploy.bundle import Opened, OpenedText, open_any
 from burnish.deploy.deployments import EVENT_KIND, deployments
 from burnish.errors import BurnishError, Problem
 from burnish.records.deployment import Deployment
@@ -27,6 +27,7 @@ from burnish.store.ledger import Ledger, sequence
 
 if TYPE_CHECKING:
     from burnish.models.fitted import Fitted
+    from burnish.models.fitted_text import FittedText
 
 Result = TypeVar("Result")
 _log = logging.getLogger("burnish.serve")
@@ -34,11 +35,12 @@ _log = logging.getLogger("burnish.serve")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answering:
-    """A version that was verified here and may answer."""
+    """A version that was verified here and may answer, with labels or with texts. `folder` is its bundle."""
 
     deployment: Deployment
     task: Task
-    fitted: Fitted
+    fitted: Fitted | FittedText
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +129,18 @@ class Live:
         current = self.current
         if current is not None and current.deployment.bundle_id == deployment.bundle_id:
             # live again (or still) under the same bytes: nothing to load
-            self.current = Answering(deployment, current.task, current.fitted)
+            self.current = replace(current, deployment=deployment)
             return
         ready = self.candidate
         if ready is not None and ready.deployment.bundle_id == deployment.bundle_id:
             # verified when it went into shadow, and in memory since
-            self.current, self.candidate = Answering(deployment, ready.task, ready.fitted), None
+            self.current, self.candidate = replace(ready, deployment=deployment), None
         else:
             opened = self._open(deployment)
             if opened is None:
                 self._retry_at = time.monotonic() + self._retry_seconds
                 return
-            self.current = Answering(deployment, opened.task, opened.fitted)
+            self.current = self._answering(deployment, opened)
         self._metrics.live(deployment)
         _log.info("%s answers now (bundle %s)", deployment.version, deployment.bundle_id)
 
@@ -149,14 +151,18 @@ class Live:
         self.candidate = None
         opened = self._open(deployment)
         if opened is not None:
-            self.candidate = Answering(deployment, opened.task, opened.fitted)
+            self.candidate = self._answering(deployment, opened)
             _log.info("%s answers in silence now", deployment.version)
 
-    def _open(self, deployment: Deployment) -> Opened | None:
+    def _answering(self, deployment: Deployment, opened: Opened | OpenedText) -> Answering:
+        folder = self._bundles / deployment.bundle_id
+        return Answering(deployment, opened.task, opened.fitted, folder)
+
+    def _open(self, deployment: Deployment) -> Opened | OpenedText | None:
         """Verify a candidate; None, with the reasons kept, counted and logged, when it may not answer."""
         folder = self._bundles / deployment.bundle_id
         try:
-            opened = open_bundle(folder, bundle_id=deployment.bundle_id)
+            opened = open_any(folder, bundle_id=deployment.bundle_id)
             problems: tuple[Problem, ...] = ()
             if opened.task.name != self._task_name:
                 opened, problems = None, (_other_task(opened.task.name),)

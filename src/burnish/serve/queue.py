@@ -16,17 +16,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from burnish.data.normalise import normalise_inputs
-from burnish.data.redact import redact
 from burnish.errors import BurnishError, Problem, fail
-from burnish.evaluate.predict import Predicted, predict
 from burnish.records.deployment import Prediction
-from burnish.records.example import input_id
-from burnish.records.label import label_names
+from burnish.serve.given import Given, given, prediction_of
 from burnish.serve.live import Answering
 from burnish.serve.metrics import Metrics
 from burnish.serve.settings import ServeSettings
@@ -52,10 +46,14 @@ _DISK_CODES = frozenset({"disk-full", "not-writable", "write-failed"})
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What one request gets. `journalled` is False when the disk refused the journal."""
+    """What one request gets: the journal's records, which may hold fewer words, and the answers themselves.
+
+    `journalled` is False when the disk refused the journal.
+    """
 
     predictions: Sequence[Prediction]
-    journalled: bool
+    given: Sequence[Given]
+    journalled: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -250,44 +248,34 @@ class Queue:
             return
         answering = asks[0].answering
         rows = [row for ask in asks for row in ask.rows]
-        answers = iter(predict(answering.fitted, answering.task, rows))
+        answers = iter(given(answering, rows))
         ended = time.perf_counter()
         at = self._now()
-        results = [
-            (
-                ask,
-                [
-                    self._prediction(ask, n, next(answers), at=at, ended=ended)
-                    for n in range(len(ask.rows))
-                ],
-            )
-            for ask in asks
-        ]
+        results: list[tuple[Ask, Answers]] = []
+        for ask in asks:
+            own = [next(answers) for _ in ask.rows]
+            made = [
+                self._prediction(ask, place, one, at=at, ended=ended)
+                for place, one in enumerate(own)
+            ]
+            results.append((ask, Answers(made, own)))
         if self._writing is not None:
             wait((self._writing,))  # at most one batch ahead of a slow disk
         self._writing = self._journal.submit(self._publish, results, started)
         self._writing.add_done_callback(lambda work: _logged(work, "the journal failed"))
 
-    def _publish(self, results: Sequence[tuple[Ask, list[Prediction]]], started: float) -> None:
+    def _publish(self, results: Sequence[tuple[Ask, Answers]], started: float) -> None:
         """Journal a batch, then let its replies go."""
-        predictions = [prediction for _, given in results for prediction in given]
-        journalled = True
+        predictions = [prediction for _, answers in results for prediction in answers.predictions]
         try:
-            journal(self._ledger, predictions)
-        except BurnishError as error:
-            if not disk_refused(error):
-                _deliver([(ask, error) for ask, _ in results])
-                raise
-            journalled = False
-            self._refused(error, len(predictions))
+            journalled = self._record(predictions, started)
         except BaseException as error:
             _deliver([(ask, error) for ask, _ in results])
             raise
         seconds = time.perf_counter() - started
         newest = seconds / len(predictions)
         self._seconds_per_row += _NEWEST * (newest - self._seconds_per_row)
-        self._metrics.batch(predictions, seconds=seconds)
-        _deliver([(ask, Answers(given, journalled)) for ask, given in results])
+        _deliver([(ask, replace(answers, journalled=journalled)) for ask, answers in results])
         if journalled:
             self.answered(
                 [prediction.id for prediction in predictions],
@@ -303,30 +291,57 @@ class Queue:
             _log.error("answers go out without the journal\n%s", error)
 
     def _prediction(
-        self, ask: Ask, place: int, predicted: Predicted, *, at: str, ended: float
+        self, ask: Ask, place: int, answer: Given, *, at: str, ended: float
     ) -> Prediction:
-        task, row = ask.answering.task, ask.rows[place]
-        if not np.isfinite(predicted.probabilities_L).all():
-            raise fail("answer-not-finite", "the model gave a probability that is no number")
-        kept = None
-        # the stricter of task.toml and the version's own task
-        if "hash" not in (task.keep_inputs, self._settings.task.keep_inputs):
-            kinds = self._settings.task.redact
-            kept = {name: redact(text, kinds).text for name, text in row.items()}
-        return Prediction(
+        return self.prediction(
+            ask.answering,
+            ask.rows[place],
+            answer,
             id=ask.ids[place],
-            version=ask.answering.deployment.version,
-            # what the model was asked; the journal keeps what the client sent
-            input_id=input_id(normalise_inputs(task, row)),
-            inputs=kept,
-            labels=label_names(predicted.answer.label),
-            confidence=float(predicted.answer.confidence),
-            scores=dict(zip(task.label_names, map(float, predicted.probabilities_L), strict=True)),
-            dropped_characters=predicted.encoding.dropped_characters,
-            latency_ms=(ended - ask.accepted) * 1000,
-            audit=self._draw() < self._settings.task.audit,
             at=at,
+            latency_ms=(ended - ask.accepted) * 1000,
         )
+
+    def prediction(
+        self,
+        answering: Answering,
+        row: Mapping[str, str],
+        answer: Given,
+        *,
+        id: str,
+        at: str,
+        latency_ms: float,
+    ) -> Prediction:
+        """The journal's record of an answer, with as much of its words as may be kept."""
+        return prediction_of(
+            answering,
+            row,
+            answer,
+            served=self._settings.task,
+            id=id,
+            at=at,
+            latency_ms=latency_ms,
+            audit=self._draw() < self._settings.task.audit,
+        )
+
+    async def record(self, predictions: Sequence[Prediction], *, started: float) -> bool:
+        """Journal answers that were written elsewhere; False, told in the log, when the disk refuses.
+
+        Raises: what the journal raises but for a refusing disk.
+        """
+        return await asyncio.wrap_future(self._journal.submit(self._record, predictions, started))
+
+    def _record(self, predictions: Sequence[Prediction], started: float) -> bool:
+        journalled = True
+        try:
+            journal(self._ledger, predictions)
+        except BurnishError as error:
+            if not disk_refused(error):
+                raise
+            journalled = False
+            self._refused(error, len(predictions))
+        self._metrics.batch(predictions, seconds=time.perf_counter() - started)
+        return journalled
 
 
 def _logged(work: Future[None], what: str) -> bool:

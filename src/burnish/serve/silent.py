@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from burnish.evaluate.predict import predict
 from burnish.records.label import label_names
@@ -20,6 +21,9 @@ from burnish.serve.live import Answering, Live
 from burnish.serve.metrics import Metrics
 from burnish.store.ledger import Ledger
 from burnish.store.observed import ShadowAnswer, record_shadow_answers
+
+if TYPE_CHECKING:
+    from burnish.models.fitted import Fitted
 
 _log = logging.getLogger("burnish.serve")
 # Rows the candidate takes at a time: an arriving request waits at most for these on the cores they share.
@@ -77,7 +81,9 @@ class Silent:
 
     def offer(self, ids: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
         """Rows the live version has just answered."""
-        if self._live.candidate is None:
+        candidate = self._live.candidate
+        # texts are not written in silence: it would take as long again, and two texts have no plain difference
+        if candidate is None or not candidate.task.is_closed:
             return
         for id, inputs in zip(ids, rows, strict=True):
             if len(self._line) >= self._most:
@@ -103,11 +109,13 @@ class Silent:
     def _answer(self) -> None:
         asked = [self._line.popleft() for _ in range(min(_ROWS, len(self._line)))]
         candidate = self._live.candidate
-        if candidate is None:
+        if candidate is None or not candidate.task.is_closed:
             self._line.clear()
             return
         started = time.perf_counter()
-        answers = predict(candidate.fitted, candidate.task, [one.inputs for one in asked])
+        answers = predict(
+            cast("Fitted", candidate.fitted), candidate.task, [one.inputs for one in asked]
+        )
         each_ms = (time.perf_counter() - started) * 1000 / len(asked)
         at = self._now()
         kept = [

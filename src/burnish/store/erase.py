@@ -13,7 +13,7 @@ from burnish.errors import fail
 from burnish.records.signal import Watched
 from burnish.store import database
 from burnish.store.columns import EVENTS, PREDICTIONS, WINDOWS
-from burnish.store.journal import MOST_NAMED, read_text
+from burnish.store.journal import ANSWER, MOST_NAMED, read_text
 from burnish.store.ledger import events
 from burnish.store.sealed import is_sealed, seal, spell
 
@@ -112,8 +112,11 @@ def erase(ledger: Ledger, what: Erasure) -> None:
         _unguarded(connection, "predictions", "windows", "events"),
     ):
         table = tables["texts"]
-        for start in range(0, len(what.texts), MOST_NAMED):
-            some = list(what.texts[start : start + MOST_NAMED])
+        # what was answered goes with what was asked
+        asked = dict.fromkeys((*what.texts, *what.predictions))
+        owners = [*what.texts, *(f"{owner}{ANSWER}" for owner in asked)]
+        for start in range(0, len(owners), MOST_NAMED):
+            some = owners[start : start + MOST_NAMED]
             connection.execute(delete(table).where(table.c.owner.in_(some)))
         table = tables["predictions"]
         for start in range(0, len(what.predictions), MOST_NAMED):

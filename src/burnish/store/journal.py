@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from burnish.store.ledger import Ledger
 
+# Owner of an answer's words, behind the id of its prediction: they are erased as the question's are.
+ANSWER = "/answer"
 # SQLite takes at most 32,766 variables in a statement.
 MOST_NAMED = 10_000
 
@@ -48,6 +50,11 @@ def journal(ledger: Ledger, predictions: Sequence[Prediction]) -> None:
     rows = [_row(prediction) for prediction in predictions]
     texts = [
         text_row(one.id, one.inputs, at=one.at) for one in predictions if one.inputs is not None
+    ]
+    texts += [
+        text_row(f"{one.id}{ANSWER}", {"text": one.text}, at=one.at)
+        for one in predictions
+        if one.text is not None
     ]
     size = sum(len(str(value)) for row in (*rows, *texts) for value in row.values())
     try:
@@ -195,7 +202,7 @@ def text_row(owner: str, inputs: Mapping[str, str], *, at: str) -> dict[str, Any
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:
-    row = prediction.model_dump(exclude={"inputs"})
+    row = prediction.model_dump(exclude={"inputs", "text"})
     for name in ("labels", "scores"):
         row[name] = spell(row[name], what=f"{name} of prediction {prediction.id}")
     for name in ("confidence", "latency_ms"):
@@ -212,13 +219,22 @@ def _query() -> Select[Any]:
     from burnish.store.tables import METADATA
 
     table, texts = METADATA.tables["predictions"], METADATA.tables["texts"]
-    return select(
-        table,
-        texts.c.inputs,
-        texts.c.owner,
-        texts.c.at.label("text_at"),
-        texts.c.digest.label("text_digest"),
-    ).outerjoin(texts, texts.c.owner == table.c.id)
+    answers = texts.alias("answers")
+    return (
+        select(
+            table,
+            texts.c.inputs,
+            texts.c.owner,
+            texts.c.at.label("text_at"),
+            texts.c.digest.label("text_digest"),
+            answers.c.inputs.label("answer"),
+            answers.c.owner.label("answer_owner"),
+            answers.c.at.label("answer_at"),
+            answers.c.digest.label("answer_digest"),
+        )
+        .outerjoin(texts, texts.c.owner == table.c.id)
+        .outerjoin(answers, answers.c.owner == table.c.id + ANSWER)
+    )
 
 
 def _answered(ledger: Ledger, connection: Connection, query: Select[Any]) -> list[Answered]:
@@ -236,6 +252,15 @@ def _answered(ledger: Ledger, connection: Connection, query: Select[Any]) -> lis
                 inputs=row["inputs"],
                 digest=row["text_digest"],
             )
+        text = None
+        if row["answer_owner"] is not None:
+            text = read_text(
+                ledger,
+                owner=row["answer_owner"],
+                at=row["answer_at"],
+                inputs=row["answer"],
+                digest=row["answer_digest"],
+            )["text"]
         found.append(
             Answered(
                 row["sequence"],
@@ -248,6 +273,7 @@ def _answered(ledger: Ledger, connection: Connection, query: Select[Any]) -> lis
                     labels=tuple(json.loads(row["labels"])),
                     confidence=row["confidence"],
                     scores=json.loads(row["scores"]),
+                    text=text,
                     dropped_characters=row["dropped_characters"],
                     latency_ms=row["latency_ms"],
                     audit=bool(row["audit"]),

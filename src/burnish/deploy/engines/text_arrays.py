@@ -38,6 +38,11 @@ class AnsweringBaseline:
             ]
         return [TextAnswer(text) for text in self.baseline.answers(asked)]
 
+    def check(self, task: Task, inputs: Sequence[Mapping[str, str]]) -> None:
+        """Refuse rows that cannot be read."""
+        for row in inputs:
+            asked_of(task, row)
+
     def surprise(self, answers: Sequence[TextAnswer]) -> list[float | None]:
         """Nobody knows."""
         return [None] * len(answers)
