@@ -42,7 +42,7 @@ from burnish.serve.feedback import (
 from burnish.serve.listen import bind, listen
 from burnish.serve.live import Answering, Live
 from burnish.serve.metrics import CONTENT_TYPE, Metrics
-from burnish.serve.openai import Writers, complete_chat, complete_text, error_body
+from burnish.serve.openai import Writers, complete_chat, complete_text
 from burnish.serve.problems import MEDIA_TYPE, STATUS, problem_body, public
 from burnish.serve.queue import Answers, Queue, QueueFull, disk_refused
 from burnish.serve.settings import ServeSettings
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from burnish.models.fitted_text import FittedText
 
 _JSON = "application/json"
-_OPENAI = frozenset({"/v1/chat/completions", "/v1/completions"})
 _RETRY_SOON_SECONDS = 2
 
 
@@ -375,11 +374,6 @@ async def _on_error(request: Request, error: Exception) -> Response:
     problems = public(error)
     if STATUS[problems[0].code] == 503:
         headers["Retry-After"] = str(_RETRY_SOON_SECONDS)
-    if request.url.path in _OPENAI:
-        request_id = request.scope.get("state", {}).get("request_id", "")
-        body = error_body(error, instance=request.url.path, request_id=request_id)
-        status = STATUS[problems[0].code]
-        return Response(body, status_code=status, media_type=_JSON, headers=headers)
     return _problem_response(request, problems, headers)
 
 

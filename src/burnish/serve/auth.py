@@ -29,6 +29,8 @@ SCOPES: Mapping[str, Access] = {
     "/healthz": "open",
     "/readyz": "open",
     "/v1/predictions": "client",
+    "/v1/chat/completions": "client",
+    "/v1/completions": "client",
     "/v1/feedback": "client",
     "/v1/models": "client",
     "/metrics": "client",

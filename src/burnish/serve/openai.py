@@ -147,20 +147,6 @@ async def complete_text(
     return await _answer(request, job, writers, stream=bool(asked.stream))
 
 
-def error_body(error: Exception, *, instance: str, request_id: str) -> bytes:
-    """A problem that OpenAI's clients read as well: the same facts under "error"."""
-    problems = public(error)
-    body = json.loads(problem_body(problems, instance=instance, request_id=request_id))
-    first = problems[0]
-    body["error"] = {
-        "message": " ".join(part for part in (body["detail"], first.fix) if part),
-        "type": "invalid_request_error" if body["status"] < 500 else "server_error",
-        "param": first.where or None,
-        "code": first.code,
-    }
-    return json.dumps(body).encode("ascii")
-
-
 def _chat(answering: Answering) -> ChatModel:
     if not hasattr(answering.fitted, "pieces"):
         raise fail(
@@ -304,7 +290,8 @@ async def _events(
             yield _event(_head(job, chunk=True) | {"choices": [], "usage": _usage(job, spoken)})
         yield _DONE
     except BurnishError as error:
-        yield b"data: " + error_body(error, instance=path, request_id=job.ids[0]) + b"\n\n"
+        told = problem_body(public(error), instance=path, request_id=job.ids[0])
+        yield b"data: " + told + b"\n\n"
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]
 

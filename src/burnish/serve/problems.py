@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from burnish.errors import BurnishError, Problem
 
@@ -86,6 +87,8 @@ def public(error: BaseException) -> tuple[Problem, ...]:
 def problem_body(problems: Sequence[Problem], *, instance: str, request_id: str) -> bytes:
     """The JSON of one or more problems: RFC 9457 members first, then ours; all of them in `problems`.
 
+    Under "error" the first is told as OpenAI's clients read errors.
+
     Example:
         >>> body = problem_body([Problem(code="empty-text", what="no text")], instance="/v1", request_id="1")
         >>> json.loads(body)["type"], json.loads(body)["status"]
@@ -93,7 +96,7 @@ def problem_body(problems: Sequence[Problem], *, instance: str, request_id: str)
     """
     first = problems[0]
     place = f"{first.where}: " if first.where else ""
-    value = {
+    value: dict[str, Any] = {
         "type": f"urn:burnish:problem:{first.code}",
         "title": first.code.replace("-", " "),
         "status": STATUS[first.code],
@@ -102,6 +105,20 @@ def problem_body(problems: Sequence[Problem], *, instance: str, request_id: str)
         "request_id": request_id,
         **first.as_json(),
         "problems": [problem.as_json() for problem in problems],
+    }
+    value["error"] = {
+        "message": "; ".join(
+            part
+            for part in (
+                value["detail"],
+                first.expected and f"expected {first.expected}",
+                first.fix,
+            )
+            if part
+        ),
+        "type": "invalid_request_error" if value["status"] < 500 else "server_error",
+        "param": first.where or None,
+        "code": first.code,
     }
     # ASCII, so that half a UTF-16 pair in an echoed name cannot break the reply
     return json.dumps(value).encode("ascii")
