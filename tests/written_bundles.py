@@ -14,6 +14,7 @@ from burnish.records.deployment import Bundle
 from burnish.records.task import Task
 from burnish.store.workspace import Workspace
 from deployed import AT
+from span_models import span_base
 
 TALK = (
     "My order has not arrived. Where is it?",
@@ -79,3 +80,17 @@ def text_bundle(workspace: Workspace, task: Task, base: Path, *, max_tokens: int
         at=AT,
         verdict="passed",
     )
+
+
+@cache
+def span_folder(cache_folder: Path) -> Path:
+    """A tiny encoder with a span head, both fresh."""
+    import torch
+    from transformers import AutoModelForQuestionAnswering
+
+    base = span_base(cache_folder).folder
+    folder = cache_folder / "with-a-head"
+    shutil.copytree(base, folder)
+    torch.manual_seed(3)
+    AutoModelForQuestionAnswering.from_pretrained(base).save_pretrained(folder)
+    return folder

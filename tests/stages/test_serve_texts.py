@@ -22,7 +22,8 @@ from burnish.records.task import Task
 from burnish.store.journal import find_prediction
 from burnish.store.workspace import Workspace
 from deployed import TOKEN, WHO, Server, ledger_of, make_workspace, server_on
-from written_bundles import NEW_TOKENS, TALK, chat_task, text_bundle, writer_base
+from span_models import span_task
+from written_bundles import NEW_TOKENS, TALK, chat_task, span_folder, text_bundle, writer_base
 
 ASK: list[Any] = [{"role": "user", "content": TALK[0]}]
 
@@ -294,7 +295,7 @@ def test_who_goes_away_is_not_written_for(
     for _ in range(8):
         with socket.create_connection((host, int(port))) as raw:
             raw.sendall(
-                b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n"
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n"
                 b"Authorization: Bearer %s\r\n\r\n%s" % (len(body), TOKEN.encode(), body)
             )
             assert b"200 OK" in raw.recv(4096)
@@ -322,3 +323,68 @@ def test_a_chat_is_also_a_prediction(
         len(one.prompt_ids) for one in wanted
     ]
     assert {one["start"] for one in predictions} == {None}
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart", "gpt2"])
+def test_other_architectures_answer_alike(tmp_path: Path, model_type: str) -> None:
+    """A generated answer to a question: as a prediction, and as a chat of its one prompt."""
+    task = chat_task(
+        name="answers", kind="qa", inputs=("question",), label="answer", instruction=""
+    )
+    workspace = make_workspace(tmp_path / "burnish")
+    bundle = text_bundle(workspace, task, writer_base(tmp_path / "cache", model_type))
+    with ledger_of(workspace) as ledger:
+        promote(ledger, bundle, **WHO)
+    fitted = open_text_bundle(workspace.bundles / bundle.id).fitted
+    (wanted,) = fitted.answer(task, [{"question": TALK[0]}])
+    with server_on(workspace, task=task) as server:
+        reply = httpx.post(
+            f"{server.url}/v1/predictions", json={"inputs": TALK[0]}, headers=server.headers
+        )
+        (told,) = reply.json()["predictions"]
+        assert (told["text"], told["finish_reason"]) == (
+            wanted.text,
+            "stop" if wanted.finished else "length",
+        )
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=TOKEN, max_retries=0)
+        chat = said(client, model="answers-1")
+        assert chat.choices[0].message.content == wanted.text
+        assert chat.usage.prompt_tokens == len(wanted.prompt_ids)
+        stream = said(client, model="answers", stream=True)
+        assert "".join(one.choices[0].delta.content or "" for one in stream) == wanted.text
+
+
+def test_pieces_of_a_context_come_with_their_place(tmp_path: Path) -> None:
+    task = span_task()
+    workspace = make_workspace(tmp_path / "burnish")
+    bundle = text_bundle(workspace, task, span_folder(tmp_path / "cache"), max_tokens=48)
+    with ledger_of(workspace) as ledger:
+        promote(ledger, bundle, **WHO)
+    contexts = [
+        "Ada lives in Paris. ",
+        "🎉 ï  " + "Bob lives in   Rome,\r\n\tand Ada in Paris. " * 60,
+        "no answer here",
+    ]
+    rows = [{"question": "Where does Ada live?", "context": context} for context in contexts]
+    fitted = open_text_bundle(workspace.bundles / bundle.id).fitted
+    wanted = fitted.answer(task, rows)
+    with server_on(workspace, task=task) as server:
+        reply = httpx.post(
+            f"{server.url}/v1/predictions", json={"inputs": rows}, headers=server.headers
+        )
+        assert reply.status_code == 200, reply.text
+        for told, row, one in zip(reply.json()["predictions"], rows, wanted, strict=True):
+            assert told["text"] == one.text and told["start"] == one.start
+            assert told["confidence"] == pytest.approx(one.confidence, abs=1e-4)
+            if told["start"] is not None:
+                # characters of the text exactly as it was sent
+                assert row["context"][told["start"] : told["end"]] == told["text"]
+        assert any(one.start is not None for one in wanted)
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=TOKEN, max_retries=0)
+        with pytest.raises(openai.UnprocessableEntityError, match="/v1/predictions"):
+            said(client, model="towns")
+        long = {"question": "why " * 60, "context": contexts[0]}
+        reply = httpx.post(
+            f"{server.url}/v1/predictions", json={"inputs": [*rows, long]}, headers=server.headers
+        )
+        assert (reply.status_code, reply.json()["code"]) == (422, "question-too-long")
