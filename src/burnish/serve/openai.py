@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import Request
@@ -210,7 +211,7 @@ def _job(
         alternatives=alternatives,
         logprobs=logprobs,
         is_chat=isinstance(asked, ChatRequest),
-        created=int(time.time()),
+        created=int(datetime.fromisoformat(writers.now()).timestamp()),
         name=answering.deployment.version,
         include_usage=asked.stream_options is not None and asked.stream_options.include_usage,
     )
@@ -290,8 +291,8 @@ async def _events(
             yield _event(_head(job, chunk=True) | {"choices": [], "usage": _usage(job, spoken)})
         yield _DONE
     except BurnishError as error:
-        told = problem_body(public(error), instance=path, request_id=job.ids[0])
-        yield b"data: " + told + b"\n\n"
+        broken = problem_body(public(error), instance=path, request_id=job.ids[0])
+        yield b"data: " + broken + b"\n\n"
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]
 

@@ -123,18 +123,20 @@ class Queue:
         Raises: queue-full (QueueFull), deadline-passed, stopping; whatever the model or journal raised.
         """
         started = time.perf_counter()
-        deadline = started + self._settings.deadline_seconds
+        writes = not answering.task.is_closed
+        seconds = self._settings.writing_seconds if writes else self._settings.deadline_seconds
+        deadline = started + seconds
         answer: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         ask = Ask(answering, rows, ids, started, deadline, answer)
         self._accept(ask)
         try:
-            async with asyncio.timeout(self._settings.deadline_seconds):
+            async with asyncio.timeout(seconds):
                 return await answer
         except TimeoutError as error:
             raise fail(
                 "deadline-passed",
                 "the answer was not ready in time",
-                expected=f"an answer within {self._settings.deadline_seconds:g} s",
+                expected=f"an answer within {seconds:g} s",
                 fix="send fewer rows at a time, or try again later",
             ) from error
         finally:

@@ -20,7 +20,7 @@ class ServeSettings:
 
     Units: *_seconds, *_bytes, *_rows and *_characters (of text, before tokenisation). `body_seconds`
     and `head_seconds` bound how long a client may take to send; `deadline_seconds` how long an
-    accepted request may wait and be computed; `drain_seconds` how long SIGTERM waits for them.
+    accepted request may wait and be computed, `writing_seconds` the same for texts that are written; `drain_seconds` how long SIGTERM waits for them.
     `replies_seconds` lie between two rows of counted replies, `forget_seconds` between two looks for
     texts older than the task's `keep_days`.
     """
@@ -38,6 +38,7 @@ class ServeSettings:
     head_seconds: float = 10.0
     body_seconds: float = 10.0
     deadline_seconds: float = 30.0
+    writing_seconds: float = 300.0
     drain_seconds: float = 25.0
     queue_rows: int = 2048
     queue_characters: int = 8 << 20

@@ -96,7 +96,7 @@ class WritingLine:
             seeds,
             masks,
             alternatives,
-            time.perf_counter() + self._settings.deadline_seconds,
+            time.perf_counter() + self._settings.writing_seconds,
             asyncio.get_running_loop(),
         )
         self._accept(wanted)
@@ -113,7 +113,7 @@ class WritingLine:
             raise fail(
                 "deadline-passed",
                 "the answer was not ready in time",
-                expected=f"an answer within {self._settings.deadline_seconds:g} s",
+                expected=f"an answer within {self._settings.writing_seconds:g} s",
                 fix="ask for fewer new tokens, or try again later",
             ) from None
         finally:
