@@ -109,20 +109,26 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
 
 
 def method_of(path: str) -> str:
-    return "POST" if path in ("/v1/predictions", "/v1/feedback") else "GET"
+    return "POST" if path in BODIES or path == "/v1/predictions" else "GET"
 
 
 BODY = b'{"inputs": "hello"}'
 FEEDBACK = b'{"prediction": "9f2c", "label": "refund", "by": "ann"}'
+BODIES = {
+    "/v1/feedback": FEEDBACK,
+    "/v1/chat/completions": b'{"messages": [{"role": "user", "content": "hello"}]}',
+    "/v1/completions": b'{"prompt": "hello"}',
+}
+# let in, and told: nobody made that prediction, and this version writes nothing
+ANSWERS = {"/v1/feedback": 404, "/v1/chat/completions": 422, "/v1/completions": 422}
 
 
 def test_the_key_opens_every_route(caller: Caller) -> None:
     for path in GUARDED:
         method = method_of(path)
-        body = FEEDBACK if path == "/v1/feedback" else BODY
+        body = BODIES.get(path, BODY)
         status = caller.call(path, method=method, headers=[HOST, AUTH], body=body)[0]
-        # 404: let in, and told that nobody made that prediction
-        assert status == (404 if path == "/v1/feedback" else 200), path
+        assert status == ANSWERS.get(path, 200), path
     lower = (b"authorization", f"bEARER {TOKEN}".encode())
     assert caller.call("/v1/models", headers=[HOST, lower])[0] == 200
 

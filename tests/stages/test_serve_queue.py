@@ -61,7 +61,8 @@ class Bench:
 
     def version(self, number: int, **task: object) -> Answering:
         deployment = promote(self.ledger, record_of(number), **WHO)
-        return Answering(deployment, make_task(**task), self.fitted)
+        folder = self.settings.workspace.bundles / deployment.bundle_id
+        return Answering(deployment, make_task(**task), self.fitted, folder)
 
     async def ask(self, *texts: str, to: Answering | None = None) -> list[Prediction]:
         ids = [f"{next(self._ids):016x}" for _ in texts]

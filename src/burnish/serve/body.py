@@ -100,6 +100,15 @@ class ProblemFacts(Record):
     more: int = 0
 
 
+class ErrorFacts(Record):
+    """The first problem as OpenAI's clients read errors."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
 class ProblemReply(ProblemFacts):
     """An error, as RFC 9457 has it: the first problem's fields at the top, all of them in `problems`."""
 
@@ -110,6 +119,7 @@ class ProblemReply(ProblemFacts):
     instance: str
     request_id: str
     problems: tuple[ProblemFacts, ...]
+    error: ErrorFacts
 
 
 def read_request(body: bytes) -> PredictionRequest:
