@@ -13,7 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from burnish.data.examples import to_example
-from burnish.data.normalise import ROUNDS, every_choice, normalise, normalise_counted
+from burnish.data.normalise import (
+    ROUNDS,
+    every_choice,
+    normalise,
+    normalise_counted,
+    normalise_inputs,
+)
 from burnish.data.rows import Row
 from burnish.deploy.batch import predict_file
 from burnish.encode.render import render
@@ -22,9 +28,12 @@ from burnish.evaluate.predict import predict
 from burnish.records.deployment import Feedback, Prediction
 from burnish.records.encoding import Encoding, FloatArray
 from burnish.records.example import Example, input_id
+from burnish.records.message import Message
 from burnish.records.task import Normalise
 from burnish.retrain.merge import Given, merge
 from burnish.serve.body import read_request, rows_of
+from burnish.tasks.conversation import read_conversation, write_conversation
+from burnish.tasks.kind import writing_kind_of
 from support_task import make_task
 from tiny_training import tiny_base
 
@@ -134,6 +143,60 @@ def test_what_trains_is_what_is_served(
         merged = merge(task, {}, [_given(asked)])
         (fed,) = merged.examples
         assert (fed.inputs, fed.input_id) == (example.inputs, example.input_id)
+
+
+@SAMPLES
+@given(question=texts, context=texts, kind=st.sampled_from(["qa", "summarization"]), rules=choices)
+@example(question='["Two.", "of them"]', context='&#91;"One."]', kind="qa", rules=EVERYTHING)
+@example(question='["[\\"deeper\\"]"]', context="", kind="qa", rules=Normalise())
+def test_what_a_writer_is_asked_is_what_it_was_trained_on(
+    question: str, context: str, kind: str, rules: Normalise
+) -> None:
+    task = make_task(
+        kind=kind,
+        inputs=("question", "context"),
+        label="answer",
+        labels=(),
+        primary_metric="exact_match",
+        normalise=rules,
+        redact=(),
+    )
+    raw = {"question": question, "context": context}
+    example = to_example(task, Row(where="t.csv:2", fields={**raw, "answer": "yes"}))
+    if isinstance(example, Example):
+        asked = writing_kind_of(task).prompt
+        trained = asked(task, example.inputs)
+        assert asked(task, normalise_inputs(task, raw)) == trained
+        # rows of the test split are asked once more
+        assert asked(task, normalise_inputs(task, example.inputs)) == trained
+
+
+@SAMPLES
+@given(turns=st.lists(texts, min_size=1, max_size=4), rules=choices)
+def test_a_conversation_is_brought_into_form_turn_by_turn(
+    turns: list[str], rules: Normalise
+) -> None:
+    """The assistant's own words stay; the others are as the rules leave a text; twice is once."""
+    task = make_task(
+        kind="chat",
+        inputs=("messages",),
+        label="messages",
+        labels=(),
+        primary_metric="chrf",
+        normalise=rules,
+    )
+    said = [
+        Message(
+            role="assistant" if place % 2 else "user",
+            content=text.encode(errors="replace").decode(),
+        )
+        for place, text in enumerate(turns)
+    ]
+    once = normalise_inputs(task, {"messages": write_conversation(said)})
+    assert normalise_inputs(task, once) == once
+    assert [one.content for one in read_conversation(once["messages"])] == [
+        one.content if one.role == "assistant" else normalise(rules, one.content) for one in said
+    ]
 
 
 def _given(inputs: dict[str, str]) -> Given:

@@ -29,7 +29,6 @@ from burnish.tasks.kind import any_kind_of
 from burnish.tasks.kinds.chat import is_conversation, parted
 from burnish.tasks.kinds.extractive_qa import repaired
 from burnish.tasks.load import check_columns
-from burnish.tasks.written import input_text
 
 # Beyond this share of unknown labels the task or the column is wrong, not the rows.
 UNKNOWN_LABELS_FRACTION = 0.10
@@ -253,8 +252,6 @@ def _asked(task: Task, row: Row) -> tuple[dict[str, str], str] | Problem:
     else:
         inputs = {name: fields.get(name, "") for name in task.inputs}
         cell = _label_cell(task, row)
-        if any_kind_of(task).answers == "text":
-            inputs = {name: input_text(text) for name, text in inputs.items()}
     return normalise_inputs(task, inputs), cell
 
 

@@ -10,11 +10,16 @@ import html
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html.entities import html5
 from typing import TYPE_CHECKING
 
+from burnish.errors import BurnishError
+from burnish.records.message import Message
 from burnish.records.task import Normalise, Task
+from burnish.tasks.conversation import read_conversation, write_conversation
+from burnish.tasks.kinds.chat import is_conversation
+from burnish.tasks.written import input_text
 
 if TYPE_CHECKING:
     from ftfy import TextFixerConfig
@@ -113,13 +118,52 @@ def would_change(rules: Normalise, text: str) -> bool:
 def normalise_inputs(task: Task, inputs: Mapping[str, str]) -> dict[str, str]:
     """The inputs of a row as the task's rules leave them, columns that the task does not read as they are.
 
-    A context that answers are cut out of stays as it is too: their offsets count its characters.
+    A context that answers are cut out of stays as it is too: their offsets count its characters. What a model writes
+    about reads a JSON list of sentences as their text, and of a conversation every turn but the assistant's own, which
+    are the model's words.
     """
     rules = task.normalise
+    if is_conversation(task):
+        return {
+            name: _conversation(rules, cell) if name == task.label else cell
+            for name, cell in inputs.items()
+        }
     ruled = task.inputs[:-1] if task.finds else task.inputs
-    return {
-        name: normalise(rules, text) if name in ruled else text for name, text in inputs.items()
-    }
+    rule = functools.partial(_written if task.writes else normalise, rules)
+    return {name: rule(text) if name in ruled else text for name, text in inputs.items()}
+
+
+def normalise_turns(rules: Normalise, turns: Sequence[Message]) -> tuple[Message, ...]:
+    """The turns of a conversation as the rules leave them; the assistant's own stay as they are.
+
+    Example:
+        >>> (turn,) = normalise_turns(Normalise(html=True), [Message(role="user", content="a &lt; b")])
+        >>> turn.content
+        'a < b'
+    """
+    return tuple(
+        one
+        if one.role == "assistant"
+        else one.model_copy(update={"content": normalise(rules, one.content)})
+        for one in turns
+    )
+
+
+def _written(rules: Normalise, text: str) -> str:
+    # a rule may bring a list to light: doing it twice must be doing it once
+    for _ in range(ROUNDS):
+        before, text = text, normalise(rules, input_text(text))
+        if text == before:
+            break
+    return text
+
+
+def _conversation(rules: Normalise, cell: str) -> str:
+    try:
+        turns = read_conversation(cell)
+    except BurnishError:
+        return cell  # whoever reads it tells what is wrong with it
+    return write_conversation(normalise_turns(rules, turns))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from burnish.data.normalise import normalise_inputs
 from burnish.encode.chat_template import (
     ChatTemplate,
     built_in_template,
@@ -89,7 +90,8 @@ class ChatModel:
         codec = with_room(self.codec, new_tokens=decoding.max_new_tokens)
         prompts = [
             codec.prompt(
-                kind.prompt(task, row), where=f"row {number + 1}" if len(inputs) > 1 else ""
+                kind.prompt(task, normalise_inputs(task, row)),
+                where=f"row {number + 1}" if len(inputs) > 1 else "",
             )
             for number, row in enumerate(inputs)
         ]
@@ -182,7 +184,7 @@ class ChatModel:
         """
         kind = writing_kind_of(task)
         for row in inputs:
-            self.codec.prompt(kind.prompt(task, row))
+            self.codec.prompt(kind.prompt(task, normalise_inputs(task, row)))
 
     def asked(
         self,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from burnish.data.normalise import normalise_turns
 from burnish.errors import BurnishError, fail
 from burnish.records.decoding import Decoding
 from burnish.records.message import Message
@@ -160,7 +161,8 @@ def _chat(answering: Answering) -> ChatModel:
 
 
 def _messages(asked: ChatRequest, answering: Answering) -> tuple[Message, ...]:
-    messages = read_conversation(asked.messages, where="messages")
+    said = read_conversation(asked.messages, where="messages")
+    messages = normalise_turns(answering.task.normalise, said)
     problems = [
         one for one in turn_problems(messages, where="messages") if one.code != "chat-last-turn"
     ]

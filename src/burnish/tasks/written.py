@@ -88,13 +88,15 @@ def input_text(cell: str) -> str:
         >>> input_text('["One.", "Two."]'), input_text("[sic]")
         ('One. Two.', '[sic]')
     """
-    if cell.startswith("["):
+    # again, until nothing changes: a row that was read is read like one that comes from outside
+    while cell.startswith("["):
         try:
             found = json.loads(cell)
         except (ValueError, RecursionError):
-            return cell
-        if isinstance(found, list) and found and all(isinstance(one, str) for one in found):
-            return " ".join(one.strip() for one in found)
+            break
+        if not (isinstance(found, list) and found and all(isinstance(one, str) for one in found)):
+            break
+        cell = " ".join(one.strip() for one in found)
     return cell
 
 
