@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from burnish.data.export import Exported
     from burnish.deploy.feedback import Taken
     from burnish.evaluate.predict import Predicted
+    from burnish.models.fitted_text import TextAnswer
 
 
 def init(*files: str | Path, project: str | Path = ".", kind: str | None = None) -> Task:
@@ -126,13 +127,19 @@ def predict(
     project: str | Path = ".",
     *,
     version: str | None = None,
-) -> list[Predicted]:
-    """Answer rows with a version (None: the live one), on the server's own path. Not journalled."""
+) -> list[Predicted] | list[TextAnswer]:
+    """Answer rows with a version (None: the live one), on the server's own path. Not journalled.
+
+    Kinds whose answers are texts give TextAnswers, the others Predicted with a probability for every label.
+    """
+    from burnish.deploy.bundle import OpenedText
     from burnish.deploy.versions import open_version
     from burnish.evaluate.predict import predict as answer
 
     opened = open_project(Path(project))
     found = open_version(opened.workspace, opened.task.name, version=version).opened
+    if isinstance(found, OpenedText):
+        return found.fitted.answer(found.task, inputs)
     return answer(found.fitted, found.task, inputs)
 
 

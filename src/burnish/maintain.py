@@ -34,7 +34,7 @@ from burnish.records.signal import Watched
 from burnish.store.workspace import lock
 
 if TYPE_CHECKING:
-    from burnish.deploy.bundle import Opened
+    from burnish.deploy.bundle import Opened, OpenedText
     from burnish.deploy.feedback import Said, Taken
     from burnish.models.source import BaseModel
     from burnish.monitor.watch import Watching
@@ -268,6 +268,7 @@ def _begin(
 def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> Retraining:
     from burnish.decide.candidates import Tried
     from burnish.decide.decision import TUNED
+    from burnish.deploy.bundle import Opened
     from burnish.deploy.versions import open_version
     from burnish.retrain.book import note
     from burnish.retrain.meet import meet
@@ -295,7 +296,11 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
     met = None
     tried = proof.tried[name]
     # what writes has met the live version on these test rows already, which the old ones are among
-    if isinstance(tried, Tried) and live is not None and live.task.label_names == task.label_names:
+    if (
+        isinstance(tried, Tried)
+        and isinstance(live, Opened)
+        and live.task.label_names == task.label_names
+    ):
         edge.announce(f"compare with {one.live_version} on the same rows")
         met = meet(
             task,
@@ -331,18 +336,25 @@ def _retrain(project: Project, one: Retraining, edge: Edge, ledger: Ledger) -> R
     return note(ledger, one.model_copy(update=ended), at=at)
 
 
-def _candidate_name(live: Opened | None) -> str:
+def _candidate_name(live: Opened | OpenedText | None) -> str:
     """What is made anew: a model of the live one's kind, because another kind is another decision, with a gate on
     latency that a transformer in place of TF-IDF could never pass.
     """
     from burnish.decide.baseline import BASELINES
     from burnish.decide.decision import TUNED
+    from burnish.decide.text_baseline import TEXT_BASELINES
 
-    return live.bundle.engine if live is not None and live.bundle.engine in BASELINES else TUNED
+    simple = BASELINES if live is None or live.task.is_closed else TEXT_BASELINES
+    return live.bundle.engine if live is not None and live.bundle.engine in simple else TUNED
 
 
 def _grown(
-    project: Project, one: Retraining, edge: Edge, ledger: Ledger, *, live: Opened | None
+    project: Project,
+    one: Retraining,
+    edge: Edge,
+    ledger: Ledger,
+    *,
+    live: Opened | OpenedText | None,
 ) -> Prepared:
     """The child dataset: made at the first attempt, the very same at every further one.
 
@@ -382,7 +394,7 @@ def _grown(
     return Prepared(dataset, load_rows(workspace, dataset.id))
 
 
-def _from_live(project: Project, one: Retraining, live: Opened | None) -> BaseModel:
+def _from_live(project: Project, one: Retraining, live: Opened | OpenedText | None) -> BaseModel:
     from burnish.models.family import model_type_of
     from burnish.models.source import BaseModel
     from burnish.store.manifest import manifest_sha256

@@ -33,6 +33,8 @@ def predict(
     """Answer every row of a file, any size; rows that cannot be read stand in the output with the reason."""
     from burnish.data.read import read_rows, sniff
     from burnish.deploy.batch import predict_file
+    from burnish.deploy.batch_text import predict_text_file
+    from burnish.deploy.bundle import OpenedText
     from burnish.deploy.versions import open_version
     from burnish.models.shortage import told_of
     from burnish.project import open_project
@@ -51,19 +53,33 @@ def predict(
         )
     found = open_version(opened.workspace, opened.task.name, version=version)
     form = "jsonl" if output is not None and output.suffix in (".jsonl", ".ndjson") else "csv"
-    target = nullcontext(sys.stdout) if output is None else replacing(output)
-    with target as out:
-        result = predict_file(
-            found.opened.fitted,
-            found.opened.task,
-            read_rows(file, facts=facts),
-            out,
-            version=found.deployment.version,
-            form=form,
-            probabilities=probabilities,
+    answering, name = found.opened, found.deployment.version
+    if isinstance(answering, OpenedText) and probabilities:
+        raise fail(
+            "usage",
+            f"{name} answers with texts, which have no probabilities by label",
+            where="--probabilities",
+            fix="leave it out",
         )
+    target = nullcontext(sys.stdout) if output is None else replacing(output)
+    rows = read_rows(file, facts=facts)
+    with target as out:
+        if isinstance(answering, OpenedText):
+            result = predict_text_file(
+                answering.fitted, answering.task, rows, out, version=name, form=form
+            )
+        else:
+            result = predict_file(
+                answering.fitted,
+                answering.task,
+                rows,
+                out,
+                version=name,
+                form=form,
+                probabilities=probabilities,
+            )
     say.progress(
-        f"{result.rows} rows: {result.answered} answered by {found.deployment.version}, "
+        f"{result.rows} rows: {result.answered} answered by {name}, "
         f"{result.refused} refused, {result.truncated} cut to the model's length"
     )
     if told := told_of(found.opened.fitted):

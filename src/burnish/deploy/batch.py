@@ -84,9 +84,12 @@ def _windows(
 ) -> Iterator[list[_Line]]:
     source = iter(rows)
     while window := list(islice(source, size)):
-        lines = [_refusal(task, row) for row in window]
+        lines = [
+            None if (reason := refusal(task, row)) is None else _Line(row=row.where, error=reason)
+            for row in window
+        ]
         places = [place for place, line in enumerate(lines) if line is None]
-        inputs = [_inputs(task, window[place]) for place in places]
+        inputs = [inputs_of(task, window[place]) for place in places]
         for place, answer in zip(places, predict(fitted, task, inputs), strict=True):
             lines[place] = _Line(
                 row=window[place].where,
@@ -98,19 +101,20 @@ def _windows(
         yield [line for line in lines if line is not None]
 
 
-def _refusal(task: Task, row: Row | Rejection) -> _Line | None:
-    """The line of a row that cannot be answered, with the reason; None for one that can."""
+def refusal(task: Task, row: Row | Rejection) -> str | None:
+    """Why a row cannot be answered; None for one that can."""
     if isinstance(row, Rejection):
-        return _Line(row=row.where, error=f"{row.reason}: {row.detail}".removesuffix(": "))
+        return f"{row.reason}: {row.detail}".removesuffix(": ")
     missing = [column for column in task.inputs if column not in row.fields]
     if missing:
-        return _Line(row=row.where, error=f"input-missing: {', '.join(missing)}")
-    if not any(text.strip() for text in normalise_inputs(task, _inputs(task, row)).values()):
-        return _Line(row=row.where, error="empty-text")
+        return f"input-missing: {', '.join(missing)}"
+    if not any(text.strip() for text in normalise_inputs(task, inputs_of(task, row)).values()):
+        return "empty-text"
     return None
 
 
-def _inputs(task: Task, row: Row | Rejection) -> dict[str, str]:
+def inputs_of(task: Task, row: Row | Rejection) -> dict[str, str]:
+    """What the task reads of a row."""
     return {column: row.fields[column] for column in task.inputs} if isinstance(row, Row) else {}
 
 

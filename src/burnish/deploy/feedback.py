@@ -25,7 +25,8 @@ _SHORT_CHARACTERS = 10_000
 class Said:
     """What somebody said about a prediction, not yet believed. `where` is its place in a file or request.
 
-    Give `labels` (the right ones) or `right` (the prediction was right or wrong), or both when they agree.
+    Give `labels` (the right ones) or `right` (the prediction was right or wrong), or both when they agree. Of kinds that
+    answer with a text the one label is the right text, "" for "no answer".
     """
 
     prediction: str
@@ -87,17 +88,23 @@ def latest(thread: Sequence[Feedback]) -> dict[str, Feedback]:
 def _feedback(
     said: Said, prediction: Prediction, thread: Sequence[Feedback], task: Task, *, at: str
 ) -> Feedback:
-    labels = said.labels
-    right = said.right if labels is None else set(labels) == set(prediction.labels)
+    labels, text = said.labels, None
+    if task.is_closed:
+        right = said.right if labels is None else set(labels) == set(prediction.labels)
+    else:
+        text, labels = redact(labels[0], task.redact).text if labels else None, None
+        right = text == prediction.text if said.right is None else said.right
     mine = [one for one in thread if one.by == said.by]
-    if mine and (mine[-1].labels, mine[-1].right) == (labels, right):
+    if mine and (mine[-1].labels, mine[-1].text, mine[-1].right) == (labels, text, right):
         return mine[-1]
+    # the turn counts: somebody may go back to what they said first; a text can be forgotten, its hash could be guessed
+    facts = [prediction.id, said.by, labels, right, len(mine)]
     return Feedback(
-        # the turn counts: somebody may go back to what they said first
-        id=content_id([prediction.id, said.by, labels, right, len(mine)]),
+        id=content_id(facts if text is None else [*facts, "text"]),
         prediction_id=prediction.id,
         right=bool(right),
         labels=labels,
+        text=text,
         by=said.by,
         chosen="random" if prediction.audit else "disputed",
         inputs=_kept(said, prediction, task),
@@ -118,13 +125,18 @@ def _against(made: Feedback, thread: Sequence[Feedback]) -> tuple[str, ...]:
         sorted(
             by
             for by, other in others.items()
-            if by != made.by and (other.right != made.right or _differ(other.labels, made.labels))
+            if by != made.by and (other.right != made.right or _differ(other, made))
         )
     )
 
 
-def _differ(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> bool:
-    return one is not None and other is not None and set(one) != set(other)
+def _differ(one: Feedback, other: Feedback) -> bool:
+    if one.text is not None and other.text is not None:
+        # texts may both be right, but not together with "no answer"
+        return bool(one.text) != bool(other.text)
+    return (
+        one.labels is not None and other.labels is not None and set(one.labels) != set(other.labels)
+    )
 
 
 def _problems(said: Said, prediction: Prediction | None, task: Task) -> list[Problem]:
@@ -148,23 +160,74 @@ def _problems(said: Said, prediction: Prediction | None, task: Task) -> list[Pro
                 fix="burnish feedback list --audit shows the ids that wait for an answer",
             )
         ]
-    return [*_wrong_labels(said, prediction, task), *_wrong_text(said, prediction, task)]
+    wrong = _wrong_labels if task.is_closed else _wrong_answer
+    return [*wrong(said, prediction, task), *_wrong_text(said, prediction, task)]
+
+
+def _empty(said: Said) -> Problem:
+    return Problem(
+        code="feedback-empty",
+        what="neither a label nor right or wrong is given",
+        where=said.where,
+        expected="label, labels, or right = true or false",
+        fix="say what the right label is",
+    )
+
+
+def _wrong_answer(said: Said, prediction: Prediction, task: Task) -> list[Problem]:
+    """What is wrong with a text that is said to be right."""
+    if said.labels is None:
+        return [] if said.right is not None else [_empty(said)]
+    if len(said.labels) != 1 or not (said.labels[0].strip() or task.finds):
+        return [
+            Problem(
+                code="feedback-empty",
+                what=f"found {len(said.labels)} texts, or an empty one",
+                where=said.where,
+                expected="the right text as the label",
+                fix="give the right text alone",
+            )
+        ]
+    if prediction.text is None and said.right is None:
+        return [
+            Problem(
+                code="feedback-text-missing",
+                what="the journal does not hold the answer of this prediction",
+                where=said.where,
+                expected="right = true or false beside the label, because the two cannot be compared",
+                fix="add right",
+            )
+        ]
+    text = redact(said.labels[0], task.redact).text
+    if said.right is False and text == prediction.text:
+        return [
+            Problem(
+                code="feedback-contradicts-itself",
+                what="right = false, but the text given is the answer",
+                where=said.where,
+                expected="a text and a verdict that agree",
+                fix="leave one of the two out",
+            )
+        ]
+    context = (prediction.inputs or said.inputs or {}).get(task.inputs[-1], "")
+    kept = redact(context, task.redact).text
+    if task.finds and context and text not in kept and said.labels[0] not in context:
+        return [
+            Problem(
+                code="answer-missing",
+                what=f'"{said.labels[0][:60]}" stands nowhere in the context',
+                where=said.where,
+                expected="a piece of the context, character by character, or an empty text for no answer",
+                fix="correct the label",
+            )
+        ]
+    return []
 
 
 def _wrong_labels(said: Said, prediction: Prediction, task: Task) -> list[Problem]:
     labels = said.labels
     if labels is None:
-        if said.right is not None:
-            return []
-        return [
-            Problem(
-                code="feedback-empty",
-                what="neither a label nor right or wrong is given",
-                where=said.where,
-                expected="label, labels, or right = true or false",
-                fix="say what the right label is",
-            )
-        ]
+        return [] if said.right is not None else [_empty(said)]
     names = list(prediction.scores)
     unknown = [name for name in labels if name not in names]
     if unknown:

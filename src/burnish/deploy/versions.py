@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from burnish.deploy.bundle import Opened, open_bundle
+from burnish.deploy.bundle import Opened, OpenedText, open_any
 from burnish.deploy.deployments import deployments, live
 from burnish.errors import fail, nearest
 from burnish.records.deployment import Deployment
@@ -18,7 +18,7 @@ class OpenVersion:
     """A deployment and its verified model."""
 
     deployment: Deployment
-    opened: Opened
+    opened: Opened | OpenedText
 
 
 def find_version(workspace: Workspace, task_name: str, *, version: str | None) -> Deployment:
@@ -89,8 +89,8 @@ def find_reported(workspace: Workspace, task_name: str, *, report_id: str) -> De
 def open_version(workspace: Workspace, task_name: str, *, version: str | None) -> OpenVersion:
     """A version (None: the live one), its bytes and golden rows verified, ready to answer.
 
-    Raises: nothing-live, version-unknown, and the codes of open_bundle.
+    Raises: nothing-live, version-unknown, and the codes of open_any.
     """
     found = named_or_live(workspace, task_name, version=version)
     folder = workspace.bundles / found.bundle_id
-    return OpenVersion(found, open_bundle(folder, bundle_id=found.bundle_id))
+    return OpenVersion(found, open_any(folder, bundle_id=found.bundle_id))

@@ -97,7 +97,9 @@ class Prediction(Record):
 class Feedback(Record):
     """What a person said about one prediction: the right labels, or only that it was right or wrong.
 
-    `labels` are None when only `right` was said; with labels, `right` says whether they are the prediction's.
+    `labels` are None when only `right` was said; with labels, `right` says whether they are the prediction's. Of kinds
+    that answer with a text `text` is the right one ("" for "no answer" of an extractive question) and `labels` are None;
+    an answer may be right and another text still better.
     `chosen` is "random" when the prediction had been drawn for an audit, else "disputed": people report what
     strikes them, and rows chosen so may only be trained on. `inputs` is the text again, needed when the journal
     keeps only hashes. The same person saying the same again is the same feedback: `id` is the content's.
@@ -107,6 +109,7 @@ class Feedback(Record):
     prediction_id: str
     right: bool
     labels: tuple[str, ...] | None
+    text: str | None = None
     by: str
     chosen: Literal["random", "disputed"]
     inputs: dict[str, str] | None = None

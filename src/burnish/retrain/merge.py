@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from burnish.data.normalise import normalise_inputs
 from burnish.data.redact import redact
 from burnish.records.dataset import Rejection
 from burnish.records.deployment import Feedback, Prediction
 from burnish.records.example import Example, Source, Split, input_id, row_id
-from burnish.records.label import Label, ManyOf, OneOf, label_names
+from burnish.records.label import Label, ManyOf, OneOf, Span, Spans, Texts, label_names
 from burnish.records.task import Task
-from burnish.tasks.kind import kind_of
+from burnish.tasks.kind import any_kind_of
+from burnish.tasks.spans import nearest
 from burnish.tasks.spellings import find_name, unknown_label
 
 
@@ -55,7 +56,7 @@ def merge(task: Task, parent: Mapping[Split, Sequence[Example]], given: Sequence
     not know them. The parent's rows stay as they are, whatever feedback says about the same text.
 
     Set aside: replaced, label-not-given, label-unknown, label-shape, contradictory, text-gone,
-    input-missing, empty-text, duplicate, contradicts.
+    answer-missing, input-missing, empty-text, duplicate, contradicts.
     """
     rejections: list[Rejection] = []
     claims: dict[str, list[_Claim]] = defaultdict(list)
@@ -113,21 +114,23 @@ def _claims(task: Task, thread: Sequence[Given]) -> tuple[list[_Claim], list[Rej
     claims: list[_Claim] = []
     doubts: list[Given] = []
     for one in last.values():
-        if one.feedback.labels is None and not one.feedback.right:
+        if not _says_what(one.feedback) and not one.feedback.right:
             doubts.append(one)
             continue
-        names = one.prediction.labels if one.feedback.labels is None else one.feedback.labels
-        label = _label(task, names)
+        label = _label_said(task, one) if task.is_closed else _text_said(task, one)
         if isinstance(label, Rejection):
             rejections.append(_aside(one, label.reason, label.detail))
         else:
             claims.append(_Claim(one, label))
+    if not task.is_closed:
+        claims = _together(claims)
     apart = [one for one in claims if one.label != claims[0].label]
     told_right = [one for one in claims if one.given.feedback.right]
     if apart or (doubts and told_right):
         against = claims if apart else told_right
         said = {
-            one.given.feedback.by: "+".join(label_names(one.label)) or "none" for one in against
+            one.given.feedback.by: "+".join(label_names(one.label))[:80] or "none"
+            for one in against
         }
         said |= {one.feedback.by: "wrong" for one in doubts}
         detail = " but ".join(f'{by} says "{what}"' for by, what in sorted(said.items()))
@@ -137,8 +140,48 @@ def _claims(task: Task, thread: Sequence[Given]) -> tuple[list[_Claim], list[Rej
     return claims, rejections
 
 
-def _label(task: Task, names: Sequence[str]) -> Label | Rejection:
+def _says_what(said: Feedback) -> bool:
+    return said.labels is not None or said.text is not None
+
+
+def _together(claims: Sequence[_Claim]) -> list[_Claim]:
+    """Texts and pieces that people name are all right, in the order in which they were named; "no answer" is right alone."""
+    texts = [text for one in claims if isinstance(one.label, Texts) for text in one.label.texts]
+    spans = [span for one in claims if isinstance(one.label, Spans) for span in one.label.spans]
+    made: list[_Claim] = []
+    for one in claims:
+        label = one.label
+        if isinstance(label, Texts):
+            label = Texts(texts=tuple(dict.fromkeys(texts)))
+        elif isinstance(label, Spans) and label.spans:
+            label = Spans(spans=tuple(dict.fromkeys(spans)))
+        made.append(replace(one, label=label))
+    return made
+
+
+def _text_said(task: Task, given: Given) -> Label | Rejection:
+    """The text that is right, of extractive answers with the place nearest to the predicted one where it stands."""
+    feedback, prediction = given.feedback, given.prediction
+    text = prediction.text if feedback.text is None else feedback.text
+    if text is None:
+        detail = "the journal kept no answer, or forgot it"
+        return Rejection(where="", reason="text-gone", detail=detail)
+    if not task.finds:
+        return Texts(texts=(text,))
+    if not text:
+        return Spans(spans=())
+    context = (prediction.inputs or feedback.inputs or {}).get(task.inputs[-1], "")
+    start = nearest(context, text, int(prediction.scores.get("start", 0)))
+    if start is None:
+        detail = f'"{text[:60]}" stands nowhere in the context'
+        return Rejection(where="", reason="answer-missing", detail=detail)
+    return Spans(spans=(Span(text=text, start=start),))
+
+
+def _label_said(task: Task, given: Given) -> Label | Rejection:
     """The names as a label of the task, in its order."""
+    names = given.feedback.labels
+    names = given.prediction.labels if names is None else names
     known = [find_name(task, name) for name in names]
     for name, found in zip(names, known, strict=True):
         if found is None:
@@ -181,7 +224,7 @@ def _row(task: Task, claim: _Claim) -> Example | Rejection:
         label=claim.label,
         source=Source(where=where, by=feedback.by, chosen=feedback.chosen, at=feedback.at),
     )
-    problems = kind_of(task).check(task, row)
+    problems = any_kind_of(task).check(task, row)
     if problems:
         return Rejection(where=where, reason=problems[0].code, detail=problems[0].what)
     return row
@@ -200,7 +243,13 @@ def beside(row: Example, old: Sequence[Example]) -> Rejection:
 
 
 def _settled(same: Sequence[Example]) -> tuple[list[Example], list[Rejection]]:
-    """Of rows with one text the first that an audit drew, else the first; none where they differ."""
+    """Of rows with one text the first that an audit drew, else the first; none where they differ. Texts that several
+    people wrote are all right.
+    """
+    written = [text for one in same if isinstance(one.label, Texts) for text in one.label.texts]
+    if written:
+        label = Texts(texts=tuple(dict.fromkeys(written)))
+        same = [one.model_copy(update={"label": label}) for one in same]
     if any(one.label != same[0].label for one in same):
         said = {
             f"{one.source.by} ({one.source.where})": "+".join(label_names(one.label))

@@ -85,4 +85,4 @@ def given_until(task: Task, ledger: Ledger, *, until: int, after: int = 0) -> li
 
 def usable(said: Sequence[Feedback]) -> int:
     """How many pieces of feedback say which answer is right."""
-    return sum(one.right or one.labels is not None for one in said)
+    return sum(one.right or one.labels is not None or one.text is not None for one in said)

@@ -112,8 +112,13 @@ def erase(ledger: Ledger, what: Erasure) -> None:
         _unguarded(connection, "predictions", "windows", "events"),
     ):
         table = tables["texts"]
-        # what was answered goes with what was asked
+        # what was answered, and what people said is right, goes with what was asked
         asked = dict.fromkeys((*what.texts, *what.predictions))
+        said = tables["feedback"]
+        for start in range(0, len(ids := list(asked)), MOST_NAMED):
+            some = ids[start : start + MOST_NAMED]
+            query = select(said.c.id).where(said.c.prediction_id.in_(some))
+            asked |= dict.fromkeys(connection.execute(query).scalars())
         owners = [*what.texts, *(f"{owner}{ANSWER}" for owner in asked)]
         for start in range(0, len(owners), MOST_NAMED):
             some = owners[start : start + MOST_NAMED]

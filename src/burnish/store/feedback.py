@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from burnish.records.deployment import Feedback
 from burnish.store import database
 from burnish.store.columns import FEEDBACK
-from burnish.store.journal import MOST_NAMED, read_text, text_row
+from burnish.store.journal import ANSWER, MOST_NAMED, read_text, text_row
 from burnish.store.sealed import is_sealed, is_text, require_text, seal, spell
 
 if TYPE_CHECKING:
@@ -27,12 +27,11 @@ def record_feedback(ledger: Ledger, given: Sequence[Feedback]) -> tuple[str, ...
 
     table, texts = METADATA.tables["feedback"], METADATA.tables["texts"]
     rows = {one.id: _row(one) for one in given}
-    words = {
-        one.id: text_row(one.id, one.inputs, at=one.at) for one in given if one.inputs is not None
-    }
+    words = {one.id: _texts(one) for one in given}
     if not rows:
         return ()
-    size = sum(len(str(v)) for row in (*rows.values(), *words.values()) for v in row.values())
+    every = (*rows.values(), *(row for some in words.values() for row in some))
+    size = sum(len(str(value)) for row in every for value in row.values())
     with database.writing(ledger.engine, ledger.path, needs_bytes=size) as connection:
         ids = list(rows)
         known: set[str] = set()
@@ -42,7 +41,7 @@ def record_feedback(ledger: Ledger, given: Sequence[Feedback]) -> tuple[str, ...
         new = [id for id in ids if id not in known]
         if new:
             connection.execute(insert(table), [rows[id] for id in new])
-        kept = [words[id] for id in new if id in words]
+        kept = [row for id in new for row in words[id]]
         if kept:
             connection.execute(insert(texts), kept)
     return tuple(new)
@@ -60,6 +59,7 @@ def feedback(
     from burnish.store.tables import METADATA
 
     table, texts = METADATA.tables["feedback"], METADATA.tables["texts"]
+    answers = texts.alias("answers")
     query = (
         select(
             table,
@@ -67,8 +67,13 @@ def feedback(
             texts.c.inputs,
             texts.c.at.label("text_at"),
             texts.c.digest.label("text_digest"),
+            answers.c.inputs.label("answer"),
+            answers.c.owner.label("answer_owner"),
+            answers.c.at.label("answer_at"),
+            answers.c.digest.label("answer_digest"),
         )
         .outerjoin(texts, texts.c.owner == table.c.id)
+        .outerjoin(answers, answers.c.owner == table.c.id + ANSWER)
         .where(table.c.sequence > after)
         .order_by(table.c.sequence)
     )
@@ -113,8 +118,16 @@ def count_feedback(ledger: Ledger, *, after: int = 0) -> int:
         return connection.execute(query).scalar() or 0
 
 
+def _texts(one: Feedback) -> list[dict[str, Any]]:
+    """The words of a piece of feedback: they are erased apart from what it says."""
+    rows = [] if one.inputs is None else [text_row(one.id, one.inputs, at=one.at)]
+    if one.text is not None:
+        rows.append(text_row(f"{one.id}{ANSWER}", {"text": one.text}, at=one.at))
+    return rows
+
+
 def _row(one: Feedback) -> dict[str, Any]:
-    row: dict[str, Any] = one.model_dump(exclude={"inputs"})
+    row: dict[str, Any] = one.model_dump(exclude={"inputs", "text"})
     row["right"] = int(one.right)
     if one.labels is not None:
         row["labels"] = spell(list(one.labels), what=f"labels of feedback {one.id}")
@@ -133,11 +146,21 @@ def _feedback(ledger: Ledger, row: dict[str, Any]) -> Feedback:
             inputs=row["inputs"],
             digest=row["text_digest"],
         )
+    text = None
+    if row["answer_owner"] is not None:
+        text = read_text(
+            ledger,
+            owner=row["answer_owner"],
+            at=row["answer_at"],
+            inputs=row["answer"],
+            digest=row["answer_digest"],
+        )["text"]
     return Feedback(
         id=row["id"],
         prediction_id=row["prediction_id"],
         right=bool(row["right"]),
         labels=None if row["labels"] is None else tuple(json.loads(row["labels"])),
+        text=text,
         by=row["by"],
         chosen=row["chosen"],
         inputs=inputs,
