@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+import openai
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import burnish
+from burnish.data.dataset import load_rows
 from burnish.deploy.bundle import open_any, open_bundle, open_text_bundle
+from burnish.deploy.versions import find_live
 from burnish.edge import make_edge
 from burnish.errors import BurnishError
 from burnish.lifecycle import Outcome, promote_version
+from burnish.models.fitted_text import TextAnswer
 from burnish.project import open_project
 from burnish.store.workspace import open_workspace
+from deployed import TOKEN, server_on
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
           "October", "November", "December")  # fmt: skip
@@ -150,3 +158,101 @@ def test_several_answers_to_one_question_are_all_right(tmp_path: Path) -> None:
             for line in path.read_text().splitlines()]  # fmt: skip
     (found,) = [row for row in rows if row.get("inputs", {}).get("question") == "1 May 1999"]
     assert found["label"]["texts"] == ["1999-05-01", "May 1st"]
+
+
+def asked_dates(count: int) -> list[str]:
+    choose = random.Random(99)
+    return [
+        f"{choose.randint(1, 28)} {choose.choice(MONTHS)} {choose.randint(1950, 2049)}"
+        for _ in range(count)
+    ]
+
+
+def test_200_prompts_stop_and_are_what_transformers_writes(done: tuple[Path, Outcome]) -> None:
+    """OpenAI's client on a real server, and the saved folder in transformers alone: the same greedy tokens."""
+    folder, outcome = done
+    project = open_project(folder)
+    workspace, version = open_workspace(folder), outcome.shadows["tuned"]
+    if find_live(workspace, "dates") is None:
+        promote_version(project, None, make_edge(), because="test", force=False)
+    prompts = asked_dates(200)
+    with server_on(workspace, task=project.task) as server:
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=TOKEN, max_retries=0)
+
+        def ask(prompt: str) -> openai.types.chat.ChatCompletion:
+            return client.chat.completions.create(
+                model="dates", messages=[{"role": "user", "content": prompt}], logprobs=True
+            )
+
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(ask, prompts))
+    assert [one.choices[0].finish_reason for one in replies] == ["stop"] * 200
+    assert {one.model for one in replies} == {version.version}
+    bundle = workspace.bundles / version.bundle_id
+    tokenizer = AutoTokenizer.from_pretrained(bundle)
+    model = AutoModelForCausalLM.from_pretrained(bundle).eval()
+    for prompt, reply in zip(prompts, replies, strict=True):
+        ids = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        assert reply.usage is not None and ids["input_ids"].shape[1] == reply.usage.prompt_tokens
+        written = model.generate(**ids, do_sample=False, max_new_tokens=16)
+        new = written[0, ids["input_ids"].shape[1] :]
+        told = reply.choices[0].logprobs
+        assert told is not None and told.content is not None
+        assert [tokenizer.decode([one]).strip() for one in new.tolist()[:-1]] == [
+            one.token.strip() for one in told.content
+        ][: len(new) - 1]
+        text = tokenizer.decode(new, skip_special_tokens=True)
+        assert text.strip() == reply.choices[0].message.content
+        assert len(new) == reply.usage.completion_tokens
+
+
+def test_what_people_correct_is_watched_learnt_and_forgotten(done: tuple[Path, Outcome]) -> None:
+    folder, _ = done
+    project = open_project(folder)
+    workspace = open_workspace(folder)
+    if find_live(workspace, "dates") is None:
+        promote_version(project, None, make_edge(), because="test", force=False)
+    spoken = [f"{day} zzz of March {year}" for year in (1961, 1962, 1963) for day in range(1, 21)]
+    right = [f"{text.split()[-1]}-03-{int(text.split()[0]):02}" for text in spoken]
+    with server_on(workspace, task=project.task) as server:
+        ids = [
+            one["id"]
+            for start in range(0, len(spoken), 20)
+            for one in httpx.post(
+                f"{server.url}/v1/predictions",
+                json={"inputs": spoken[start : start + 20]},
+                headers=server.headers,
+            ).json()["predictions"]
+        ]
+        said = [
+            {"prediction": id, "label": text, "by": "ann"}
+            for id, text in zip(ids, right, strict=True)
+        ]
+        reply = httpx.post(
+            f"{server.url}/v1/feedback", json={"feedback": said}, headers=server.headers
+        )
+        assert reply.status_code == 200, reply.text
+        wrong = sum(not one["right"] for one in reply.json()["feedback"])
+        assert wrong > 0  # words it never saw
+    text = (folder / "task.toml").read_text()
+    watched = text + "\n[monitor]\nwindow_rows = 50\n"
+    (folder / "task.toml").write_text(watched)
+    window = burnish.monitor(folder).watching.judged[-1]
+    signals = {one.name: one for one in window.signals}
+    assert "zzz" in {share.name for share in window.change.words_more}
+    assert {share.name for share in window.change.labels} == {"finished", "cut short", "empty"}
+    assert signals["input_mmd"].level == "quiet" and signals["traffic"].value is not None
+    done_again = burnish.retrain(folder, recipe=RECIPE)
+    assert done_again.outcome == "shadow", done_again
+    assert done_again.dataset_id is not None
+    rows = load_rows(workspace, done_again.dataset_id)
+    added = [row for some in rows.values() for row in some if "zzz" in row.inputs["question"]]
+    assert len(added) == len(spoken) and {row.source.by for row in added} == {"ann"}
+    assert done_again.version is not None
+    (answer,) = burnish.predict([{"question": spoken[7]}], folder, version=done_again.version)
+    assert isinstance(answer, TextAnswer) and answer.text == right[7]

@@ -13,6 +13,7 @@ import typer
 from burnish.cli import say
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, JsonOption, ProjectOption
+from burnish.records.deployment import Feedback
 
 app = typer.Typer(help="What people say about predictions.")
 _SHOWN_CHARACTERS = 60
@@ -155,7 +156,8 @@ def trace(
         say.as_json(found.model_dump(mode="json"))
         return
     one = found.prediction
-    say.result(f"prediction  {one.id} at {one.at}: {'+'.join(one.labels)} ({one.confidence:.3f})")
+    answer = "+".join(one.labels) if one.text is None else _short(one.text)
+    say.result(f"prediction  {one.id} at {one.at}: {answer} ({one.confidence:.3f})")
     for event in found.promoted[:1]:
         say.result(
             f"version     {event.version}, live since {event.at} by {event.by}: {event.because}"
@@ -172,7 +174,7 @@ def trace(
     if found.datasets:
         say.result(f"rows        .burnish/datasets/{found.datasets[0]}/rows.jsonl")
     for said in found.feedback:
-        labels = "+".join(said.labels) if said.labels is not None else "-"
+        labels = _right_label(said)
         verdict = "right" if said.right else "wrong"
         say.result(f"feedback    {said.at} {said.by}: {verdict}, label {labels} ({said.chosen})")
     for gone in found.missing:
@@ -197,7 +199,7 @@ def _list_said(opened, *, as_json: bool) -> None:  # noqa: ANN001 - Project, not
             [
                 one.prediction_id,
                 "yes" if one.right else "no",
-                "+".join(one.labels) if one.labels is not None else "-",
+                _right_label(one),
                 one.by,
                 one.chosen,
                 one.at,
@@ -207,6 +209,16 @@ def _list_said(opened, *, as_json: bool) -> None:  # noqa: ANN001 - Project, not
     )
 
 
+def _right_label(said: Feedback) -> str:
+    if said.text is not None:
+        return _short(said.text)
+    return "+".join(said.labels) if said.labels is not None else "-"
+
+
 def _text(inputs: dict[str, str] | None) -> str:
-    text = " | ".join((inputs or {}).values()) or "(kept as a hash)"
+    return _short(" | ".join((inputs or {}).values()) or "(kept as a hash)")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS].rstrip()}..."

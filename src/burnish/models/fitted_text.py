@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,6 +30,19 @@ class TextAnswer:
     dropped_characters: int = 0
     start: int | None = None
     confidence: float | None = None
+
+
+def confidence_of(answer: TextAnswer) -> float:
+    """How sure a model is of its answer: of a piece of a context its confidence, of a text the probability of exactly
+    this one; 0 where nobody knows.
+
+    Example:
+        >>> confidence_of(TextAnswer("May", logprob=0.0)), confidence_of(TextAnswer("May"))
+        (1.0, 0.0)
+    """
+    if answer.confidence is not None:
+        return answer.confidence
+    return 0.0 if answer.logprob is None else math.exp(answer.logprob)
 
 
 class FittedText(Protocol):

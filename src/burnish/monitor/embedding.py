@@ -50,6 +50,11 @@ def embedding_of(
     except (BurnishError, ModuleNotFoundError) as error:
         announce(f"inputs are not compared, because there is no base model: {error}")
         return None
+    if base.writes:
+        announce(
+            f"inputs are compared by their words alone: {base.spec} writes, and makes no vectors"
+        )
+        return None
     loaded: list[Embedder] = []
 
     def embed(texts: Sequence[str]) -> FloatArray:

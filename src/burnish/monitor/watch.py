@@ -9,10 +9,10 @@ from datetime import datetime
 
 import numpy as np
 
-from burnish.deploy.bundle import open_bundle
-from burnish.encode.render import render
+from burnish.deploy.bundle import open_any
 from burnish.errors import fail
 from burnish.monitor.change import describe
+from burnish.monitor.endings import asked_text, journalled_endings
 from burnish.monitor.judge import judge
 from burnish.monitor.reference import Embed, reference_of
 from burnish.monitor.seen import Audit, Reference, Seen, Window
@@ -56,7 +56,7 @@ def watch(
     Windows follow the numbers of the journal, not the clock, so a clock that goes back moves nothing. A window
     another process judged in the meantime is left to it.
 
-    Raises: the codes of open_bundle, load_rows and the ledger.
+    Raises: the codes of open_any, load_rows and the ledger.
     """
     version, size = deployment.version, task.monitor.window_rows
     known = windows(ledger, version=version)
@@ -66,7 +66,7 @@ def watch(
         return Watching(deployment, (), waiting, size)
     size = max(size, math.ceil(waiting / _MOST_WINDOWS))
     folder = workspace.bundles / deployment.bundle_id
-    opened = open_bundle(folder, bundle_id=deployment.bundle_id)
+    opened = open_any(folder, bundle_id=deployment.bundle_id)
     reference = reference_of(task, workspace, opened, embed=embed, seed=seed, announce=announce)
     judged: list[Watched] = []
     while waiting >= size:
@@ -146,7 +146,7 @@ def _seen(
     seed: int,
 ) -> Seen:
     strange = next((one for one in given if set(one.scores) != set(labels)), None)
-    if strange is not None:
+    if strange is not None and task.is_closed:
         raise fail(
             "journal-other-labels",
             f"prediction {strange.id} has scores for other labels than its version",
@@ -154,18 +154,24 @@ def _seen(
             expected=f"scores for: {', '.join(labels)}",
             fix="report this: a version never changes its labels",
         )
-    texts = [None if one.inputs is None else render(task, one.inputs) for one in given]
+    texts = [None if one.inputs is None else asked_text(task, one.inputs) for one in given]
     readable = np.flatnonzero([text is not None for text in texts])
     embedded_K, vectors_KH = np.arange(0), None
     if embed is not None and len(readable):
         most = min(len(readable), task.monitor.embedded_rows)
         embedded_K = np.sort(np.random.default_rng(seed).choice(readable, most, replace=False))
         vectors_KH = embed([texts[row] or "" for row in embedded_K])
+    if task.is_closed:
+        probabilities_RL = np.array([[one.scores[name] for name in labels] for one in given])
+        said_RL = np.array([[name in one.labels for name in labels] for one in given])
+    else:
+        probabilities_RL = journalled_endings(task, given)
+        said_RL = probabilities_RL > 0
     return Seen(
         labels=labels,
         texts=texts,
-        probabilities_RL=np.array([[one.scores[name] for name in labels] for one in given]),
-        said_RL=np.array([[name in one.labels for name in labels] for one in given]),
+        probabilities_RL=probabilities_RL,
+        said_RL=said_RL,
         confidence_R=np.array([one.confidence for one in given]),
         embedded_K=embedded_K,
         vectors_KH=vectors_KH,

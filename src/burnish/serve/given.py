@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -13,6 +12,7 @@ from burnish.data.normalise import normalise_inputs
 from burnish.data.redact import redact
 from burnish.errors import fail
 from burnish.evaluate.predict import Predicted, predict
+from burnish.models.fitted_text import confidence_of
 from burnish.records.deployment import Prediction
 from burnish.records.example import input_id
 from burnish.records.label import label_names
@@ -95,9 +95,6 @@ def _labels(task: Task, predicted: Predicted) -> Given:
 
 
 def _text(answer: TextAnswer) -> Given:
-    confidence = answer.confidence
-    if confidence is None:
-        confidence = 0.0 if answer.logprob is None else math.exp(answer.logprob)
     scores = {
         "prompt_tokens": float(len(answer.prompt_ids)),
         "completion_tokens": float(len(answer.answer_ids)),
@@ -105,4 +102,4 @@ def _text(answer: TextAnswer) -> Given:
     }
     if answer.start is not None:
         scores["start"] = float(answer.start)
-    return Given((), confidence, scores, answer.dropped_characters, answer.text)
+    return Given((), confidence_of(answer), scores, answer.dropped_characters, answer.text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -315,7 +316,7 @@ async def _journal(
             inputs,
             Given(
                 labels=(),
-                confidence=0.0,
+                confidence=math.exp(sum(one.logprobs)),
                 scores={"prompt_tokens": float(len(prompt.ids_T))} | one.prediction_scores,
                 dropped_characters=prompt.dropped_characters,
                 text=one.said,

@@ -42,11 +42,13 @@ def measure(window: Window, reference: Reference, *, task: Task, seed: int) -> M
             None,
             "no answer has been audited: set audit in task.toml and answer the questions it asks",
         )
-    if not len(reference.right_R):
-        return Measured(None, "the reference has no rows")
     alpha = task.monitor.alpha / 2
     right_N = np.array([audit.right for audit in window.audits], dtype=np.bool_)
     right, audits = int(right_N.sum()), len(right_N)
+    if not len(reference.right_R):
+        low, high = wilson(right, audits)
+        because = f"{right} of {audits} audited answers were right; nobody judged the reference's, so a fall is not tested"
+        return Measured(value=right / audits, low=low, high=high, because=because)
     reference_right = int(reference.right_R.sum())
     floor = lower_end(reference_right, len(reference.right_R), alpha=alpha)
     low, high = wilson(right, audits)
