@@ -212,7 +212,7 @@ def test_200_prompts_stop_and_are_what_transformers_writes(done: tuple[Path, Out
 
 
 def test_what_people_correct_is_watched_learnt_and_forgotten(done: tuple[Path, Outcome]) -> None:
-    folder, _ = done
+    folder, outcome = done
     project = open_project(folder)
     workspace = open_workspace(folder)
     if find_live(workspace, "dates") is None:
@@ -254,11 +254,15 @@ def test_what_people_correct_is_watched_learnt_and_forgotten(done: tuple[Path, O
     added = [row for some in rows.values() for row in some if "zzz" in row.inputs["question"]]
     assert len(added) == len(spoken) and {row.source.by for row in added} == {"ann"}
     assert done_again.version is not None
-    answers = burnish.predict([{"question": one} for one in spoken], folder, version=done_again.version)
+    answers = burnish.predict(
+        [{"question": one} for one in spoken], folder, version=done_again.version
+    )
     told = [one.text for one in answers if isinstance(one, TextAnswer)]
     learnt = sum(one == wanted for one, wanted in zip(told, right, strict=True))
     assert learnt > len(spoken) - wrong
-    gone = spoken[9:14]
+    shown = outcome.report.samples[0]
+    gone = [*spoken[9:14], shown.prompt]
+    assert shown.where in outcome.report_path.read_text(encoding="utf-8")
     (folder / "gone.csv").write_text("question\n" + "\n".join(gone) + "\n", encoding="utf-8")
     burnish.forget(folder / "gone.csv", folder, because="asked by their writer")
     kept = b"".join(
@@ -268,4 +272,5 @@ def test_what_people_correct_is_watched_learnt_and_forgotten(done: tuple[Path, O
     )
     for one in gone:
         assert one.encode() not in kept and spoken[-1].encode() in kept
+    assert shown.where not in outcome.report_path.read_text(encoding="utf-8")
     assert burnish.doctor(folder).findings == ()

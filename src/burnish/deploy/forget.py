@@ -10,10 +10,13 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from burnish.data.tombstones import MARK
 from burnish.decide.array_files import SETTINGS
 from burnish.decide.baselines.tfidf import terms
+from burnish.decide.term_weights import terms as text_terms
+from burnish.decide.text_baseline import TEXT_BASELINES
 from burnish.deploy.bundle import (
     BUNDLE_FILE,
     CARD_FILE,
@@ -21,39 +24,49 @@ from burnish.deploy.bundle import (
     listed_digests,
     load_bundle,
     load_task_of,
-    open_bundle,
+    open_any,
 )
-from burnish.deploy.engine import load_engine
+from burnish.deploy.engine import load_engine, load_text_engine
 from burnish.deploy.golden import GOLDEN_FILE, golden_text, make_golden, read_golden
+from burnish.deploy.golden_text import make_golden_texts
 from burnish.evaluate.card import slice_name
 from burnish.models.learnt_words import TOKENIZER_FILE, is_tiny, pieces_only_in, without_pieces
 from burnish.records.deployment import Bundle, Golden
+from burnish.records.message import Message
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.workspace import Workspace, lock, names_in
+from burnish.tasks.conversation import write_conversation
+from burnish.tasks.kinds.chat import is_conversation
+
+# What models are asked at the checks where no row is left.
+_NOBODY = Message(role="user", content="Hello.")
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """The rendered texts that go, and all that stay: what only the first have is taken out of learnt vocabularies.
 
-    `values` are (column, value) pairs that only rows had that go: a card may name a slice by them.
+    `values` are (column, value) pairs that only rows had that go: a card may name a slice by them. `answers` are texts
+    that were right for such rows alone: a baseline may answer with them.
     """
 
     gone: Sequence[str]
     others: Sequence[str]
     values: Collection[tuple[str, str]] = ()
+    answers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A bundle that remembers rows: how many golden rows, which words of its vocabularies, and its card without them
-    where that changes.
+    """A bundle that remembers rows: how many golden rows, which words of its vocabularies and which answers, and its card
+    without them where that changes.
     """
 
     bundle: Bundle
     golden: int
     terms: frozenset[str]
     pieces: frozenset[str]
+    answers: frozenset[str]
     card: str | None
 
 
@@ -74,8 +87,9 @@ def search_bundles(
         kept = [text for row in golden if not is_meant(row.inputs) for text in row.inputs.values()]
         seen = Words(words.gone, [*words.others, *kept])
         card = _card(folder, words.values)
-        one = Marked(bundle, meant, _terms(folder, seen), _pieces(folder, seen), card)
-        if one.golden or one.terms or one.pieces or one.card is not None:
+        answers = words.answers & set(_settings(folder).get("answers", ()))
+        one = Marked(bundle, meant, _terms(folder, seen), _pieces(folder, seen), answers, card)
+        if one.golden or one.terms or one.pieces or one.answers or one.card is not None:
             found.append(one)
     return tuple(found)
 
@@ -94,12 +108,14 @@ def rewrite_bundle(
     text can have it any more. Where no golden row is left, new ones are made of `spare` inputs. A bundle whose model
     was touched is loaded and proven before it is given back.
 
-    Raises: the codes of open_bundle, disk-full, not-writable.
+    Raises: the codes of open_any, disk-full, not-writable.
     """
     old = workspace.bundles / marked.bundle.id
     changed: dict[str, bytes] = {}
-    if marked.terms:
-        changed[SETTINGS] = _without_terms((old / SETTINGS).read_bytes(), marked.terms)
+    if marked.terms or marked.answers:
+        settings = _without_terms(_settings(old), marked.terms)
+        settings = _without_answers(settings, marked.answers)
+        changed[SETTINGS] = json.dumps(settings, ensure_ascii=False, sort_keys=True).encode()
     if marked.pieces:
         tokenizer = (old / TOKENIZER_FILE).read_bytes()
         changed[TOKENIZER_FILE] = without_pieces(tokenizer, marked.pieces)
@@ -125,9 +141,9 @@ def rewrite_bundle(
                 (staging / name).write_text(bundle.model_dump_json(indent=1), encoding="utf-8")
             elif name != "manifest.json":
                 shutil.copyfile(source, staging / name)
-    if marked.terms or marked.pieces:
+    if marked.terms or marked.pieces or marked.answers:
         try:
-            open_bundle(target, bundle_id=bundle.id)
+            open_any(target, bundle_id=bundle.id)
         except BaseException:
             remove_folder(target)
             raise
@@ -137,17 +153,16 @@ def rewrite_bundle(
 def _golden_of(
     folder: Path, bundle: Bundle, spare: Sequence[Mapping[str, str]]
 ) -> tuple[Golden, ...]:
-    task = load_task_of(folder)
-    fitted = load_engine(
-        folder,
-        task,
-        engine=bundle.engine,
-        precision=bundle.precision,
-        max_tokens=bundle.max_tokens,
-    )
-    # without any row left the names of the labels are texts as good as others
-    inputs = list(spare) or [dict.fromkeys(task.inputs, name) for name in task.label_names]
-    return make_golden(fitted, task, inputs)
+    task, engine = load_task_of(folder), bundle.engine
+    precision, tokens = bundle.precision, bundle.max_tokens
+    if task.is_closed:
+        fitted = load_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
+        # without any row left the names of the labels are texts as good as others
+        inputs = list(spare) or [dict.fromkeys(task.inputs, name) for name in task.label_names]
+        return make_golden(fitted, task, inputs)
+    texts = load_text_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
+    text = write_conversation([_NOBODY]) if is_conversation(task) else _NOBODY.content
+    return make_golden_texts(texts, task, list(spare) or [dict.fromkeys(task.inputs, text)])
 
 
 def _card(folder: Path, values: Collection[tuple[str, str]]) -> str | None:
@@ -160,24 +175,40 @@ def _card(folder: Path, values: Collection[tuple[str, str]]) -> str | None:
 
 def _terms(folder: Path, words: Words) -> frozenset[str]:
     """The terms of a TF-IDF vocabulary that only the texts that go have."""
-    if not (folder / SETTINGS).is_file():
-        return frozenset()
-    known = json.loads((folder / SETTINGS).read_bytes()).get("terms", ())
-    found = {term for text in words.gone for term in terms(text)} & set(known)
+    settings = _settings(folder)
+    terms_of = text_terms if settings.get("baseline") in TEXT_BASELINES else terms
+    found = {term for text in words.gone for term in terms_of(text)} & set(
+        settings.get("terms", ())
+    )
     for text in words.others:
         if not found:
             break
-        found -= set(terms(text))
+        found -= set(terms_of(text))
     return frozenset(found)
 
 
-def _without_terms(settings: bytes, gone: frozenset[str]) -> bytes:
-    value = json.loads(settings)
-    value["terms"] = [
-        f"[forgotten {place}]" if term in gone else term
-        for place, term in enumerate(value["terms"])
-    ]
-    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    return json.loads(path.read_bytes()) if path.is_file() else {}
+
+
+def _without_terms(settings: dict[str, Any], gone: frozenset[str]) -> dict[str, Any]:
+    if not gone:
+        return settings
+    terms = enumerate(settings["terms"])
+    kept = [f"[forgotten {place}]" if term in gone else term for place, term in terms]
+    return settings | {"terms": kept}
+
+
+def _without_answers(settings: dict[str, Any], gone: frozenset[str]) -> dict[str, Any]:
+    """Questions that were answered so get the answer that is given where nothing is known."""
+    if not gone:
+        return settings
+    answers: list[str] = settings["answers"]
+    instead = answers[settings["fallback"]]
+    if instead in gone:
+        instead = next((one for one in answers if one not in gone), MARK)
+    return settings | {"answers": [instead if one in gone else one for one in answers]}
 
 
 def _pieces(folder: Path, words: Words) -> frozenset[str]:

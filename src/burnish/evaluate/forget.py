@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from burnish.data.tombstones import MARK, standing
 from burnish.errors import BurnishError
 from burnish.evaluate.report_folder import PAGE, RECORD, load_report
 from burnish.records.report import Neighbour, Report, Slice, WorstRow
+from burnish.records.sample import Sample
 from burnish.store.durable import new_folder, remove_folder
 from burnish.store.workspace import Workspace, names_in
 
@@ -22,26 +23,32 @@ _MAIN = "<main>"
 @dataclass(frozen=True, slots=True)
 class Told:
     """A report that shows forgotten rows: the record without them, and with its mark every text that changed and
-    every sentence on the page that quotes one.
+    every sentence on the page that quotes one. `cases` are the places of rows that were shown in full: they go whole.
     """
 
     report: Report
     changed: dict[str, str]
     sentences: dict[str, str]
+    cases: tuple[str, ...]
 
 
 def search_reports(
-    workspace: Workspace, *, erased: Erased, is_gone: Callable[[str, str], bool]
+    workspace: Workspace,
+    *,
+    erased: Erased,
+    is_gone: Callable[[str, str], bool],
+    places: Collection[str] = (),
 ) -> tuple[Told, ...]:
-    """The reports that show a row that is meant. `is_gone` tells of a column's value whether only such rows had it.
+    """The reports that show a row that is meant, or one of these `places`. `is_gone` tells of a column's value whether
+    only such rows had it.
 
     Raises: report-damaged.
     """
     found = []
     for name in names_in(workspace.reports):
         report = load_report(workspace.reports / name)
-        told = _told(report, erased, is_gone, _sentences(workspace, report, erased))
-        if told.changed or told.sentences:
+        told = _told(report, erased, is_gone, _sentences(workspace, report, erased), places)
+        if told.changed or told.sentences or told.cases:
             found.append(told)
     return tuple(found)
 
@@ -94,6 +101,7 @@ def _told(
     erased: Erased,
     is_gone: Callable[[str, str], bool],
     sentences: dict[str, str],
+    places: Collection[str],
 ) -> Told:
     changed: dict[str, str] = {}
 
@@ -113,11 +121,16 @@ def _told(
         gone = is_gone(one.column, one.value)
         return one.model_copy(update={"value": kept(one.value, MARK)}) if gone else one
 
+    def is_case(one: Sample) -> bool:
+        return one.where in places or erased.is_text(one.prompt)
+
     fields = {
         "worst": tuple(map(worst, report.worst)),
         "slices": tuple(map(slice_of, report.slices)),
+        "samples": tuple(one for one in report.samples if not is_case(one)),
     }
-    return Told(report.model_copy(update=fields), changed, sentences)
+    cases = tuple(one.where for one in report.samples if is_case(one))
+    return Told(report.model_copy(update=fields), changed, sentences, cases)
 
 
 def _page(page: str, told: Told, note: str) -> str:
@@ -130,6 +143,10 @@ def _page(page: str, told: Told, note: str) -> str:
             page = page.replace(f">{spelt}<", f">{escape(new)}<")
     for old, new in told.sentences.items():
         page = page.replace(str(escape(old)), str(escape(new)))
+    for where in told.cases:
+        place = re.escape(str(escape(where)))
+        case = rf'<article class="case">(?:(?!</article>).)*?>{place}</span></p>.*?</article>'
+        page = re.sub(case, "", page, flags=re.DOTALL)
     page = re.sub(r'<p class="note" id="forgotten">.*?</p>', "", page, flags=re.DOTALL)
     mark = f'<p class="note" id="forgotten">{escape(note)}</p>'
     return page.replace(_MAIN, f"{_MAIN}\n{mark}", 1)

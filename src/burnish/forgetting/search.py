@@ -18,6 +18,7 @@ from burnish.errors import BurnishError
 from burnish.project import Edge, Project
 from burnish.records.example import Example, input_id
 from burnish.records.forgotten import Learnt
+from burnish.records.label import label_names
 from burnish.store.workspace import Workspace, names_in
 
 if TYPE_CHECKING:
@@ -146,10 +147,16 @@ def search(project: Project, edge: Edge, wanted: Wanted, *, also: Sequence[Examp
         predictions = [id for id in predictions if known[id].prediction.input_id != NO_INPUT]
     values = _values(workspace, rows, ids)
     reports = search_reports(
-        workspace, erased=erased, is_gone=lambda column, value: (column, value) in values
+        workspace,
+        erased=erased,
+        is_gone=lambda column, value: (column, value) in values,
+        places={row.source.where for row in rows},
     )
+    answers = frozenset() if task.is_closed else _answers(workspace, rows, ids)
     spelt = [text for inputs in gone_inputs for text in _rendered(project, inputs)]
-    bundles = search_bundles(workspace, is_meant=is_meant, words=Words(spelt, others, values))
+    bundles = search_bundles(
+        workspace, is_meant=is_meant, words=Words(spelt, others, values, answers)
+    )
     tokenizers = _tokenizers(workspace, edge.cache, spelt, others)
     touched = {one.dataset.id for one in holdings if one.gone["test"]}
     references = tuple(
@@ -216,6 +223,19 @@ def _values(workspace: Workspace, rows: Sequence[Example], gone: set[str]) -> se
                 if row.row_id not in gone:
                     found -= set(row.columns.items())
     return found
+
+
+def _answers(workspace: Workspace, rows: Sequence[Example], gone: set[str]) -> frozenset[str]:
+    """Texts that are right for rows that are meant and for no other."""
+    from burnish.data.dataset import load_rows
+
+    found = {text for row in rows if row.label is not None for text in label_names(row.label)}
+    for name in names_in(workspace.datasets):
+        for others in load_rows(workspace, name).values():
+            for row in others:
+                if row.row_id not in gone and row.label is not None:
+                    found -= set(label_names(row.label))
+    return frozenset(found)
 
 
 def _rendered(project: Project, inputs: Mapping[str, str]) -> list[str]:
