@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -146,7 +147,7 @@ def _bar() -> Callable[[Step], None]:
         bar.update(row, completed=step.step, loss=step.loss, rate=step.learning_rate)  # pyright: ignore
         if step.validation is not None:
             mark = " (best so far)" if step.best else ""
-            bar.console.print(f"  epoch {step.epoch}: validation {step.validation:.4f}{mark}")
+            bar.console.print(f"  epoch {step.epoch}: {_judged(step.validation)}{mark}")
         if step.step == step.of:
             bar.stop()
 
@@ -181,13 +182,25 @@ def _start(step: Step) -> tuple[Progress, object]:
     return bar, row
 
 
+def _judged(validation: float) -> str:
+    """What validation said: a metric, or of models that write the loss a token, which is kept as its negative.
+
+    Example:
+        >>> _judged(0.91), _judged(-2.5)
+        ('validation 0.9100', 'validation loss 2.5000')
+    """
+    if math.copysign(1, validation) < 0:
+        return f"validation loss {-validation:.4f}"
+    return f"validation {validation:.4f}"
+
+
 def _lines(step: Step) -> None:
     every = max(1, step.of // LINES_PER_TRAINING)
     if step.validation is not None:
         mark = " (best so far)" if step.best else ""
         say.progress(
             f"step {step.step} of {step.of}, epoch {step.epoch}: loss {step.loss:.3f}, "
-            f"validation {step.validation:.4f}{mark}"
+            f"{_judged(step.validation)}{mark}"
         )
     elif step.step % every == 0:
         say.progress(f"step {step.step} of {step.of}: loss {step.loss:.3f}")

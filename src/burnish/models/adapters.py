@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ def add_lora(model: nn.Module, *, family: Family, recipe: Recipe) -> nn.Module:
         target_modules=family.lora_targets(model),
         modules_to_save=[name.rpartition(".")[2] for name in family.head_modules(model)],
     )
-    return cast(nn.Module, get_peft_model(cast(Any, model), config))
+    return _adapted(model, config)
 
 
 def add_adapters(
@@ -48,7 +49,14 @@ def add_adapters(
         # GPT-2's layers keep their weights the other way round
         fan_in_fan_out=cast(Any, model).config.model_type == "gpt2",
     )
-    return cast(nn.Module, get_peft_model(cast(Any, model), config))
+    return _adapted(model, config)
+
+
+def _adapted(model: nn.Module, config: LoraConfig) -> nn.Module:
+    with warnings.catch_warnings():
+        # peft 0.21 asks for a property that transformers 5 has renamed; nothing that a user could change
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        return cast(nn.Module, get_peft_model(cast(Any, model), config))
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
