@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -209,6 +211,34 @@ def test_200_prompts_stop_and_are_what_transformers_writes(done: tuple[Path, Out
         text = tokenizer.decode(new, skip_special_tokens=True)
         assert text.strip() == reply.choices[0].message.content
         assert len(new) == reply.usage.completion_tokens
+
+
+def test_the_terminal_talks_to_a_version_and_to_its_base(done: tuple[Path, Outcome]) -> None:
+    folder, outcome = done
+    if find_live(open_workspace(folder), "dates") is None:
+        promote_version(open_project(folder), None, make_edge(), because="test", force=False)
+    lines = "7 May 1999\n\n/new\n" + "please " * 60 + "\n8 June 2001\n"
+    command = [sys.executable, "-m", "burnish", "chat", "-C", str(folder), "--with", "base"]
+    talk = subprocess.run(
+        command, input=lines, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert talk.returncode == 0, talk.stderr
+    said = talk.stdout.splitlines()
+    version = outcome.shadows["tuned"].version
+    assert said[:2] == [f"{version}:", "1999-05-07"]
+    assert said.count("base (tiny:llama):") == said.count(f"{version}:") == 3
+    assert talk.stderr.count("prompt-too-long") == 2 and "Traceback" not in talk.stderr
+    # what came after the line that was refused is answered
+    assert "2001-06-08" in said
+    refused = subprocess.run(
+        [*command[:-2], "--max-new-tokens", "10000000"],
+        input="x",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert refused.returncode == 1 and "tokens-refused" in refused.stderr
 
 
 def test_what_people_correct_is_watched_learnt_and_forgotten(done: tuple[Path, Outcome]) -> None:

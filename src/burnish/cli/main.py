@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from burnish.cli import (
+    chat,
     circle,
     data,
     deploy,
@@ -63,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _group in (circle, train, predict, deploy, feedback, monitor, retrain, forget, doctor):
+for _group in (circle, train, predict, deploy, chat, feedback, monitor, retrain, forget, doctor):
     _group.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

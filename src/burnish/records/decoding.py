@@ -6,6 +6,9 @@ from pydantic import Field
 
 from burnish.records.record import Record
 
+# Longer answers than any model here was trained to give.
+MOST_NEW_TOKENS = 8192
+
 
 class Decoding(Record):
     """Greedy unless `temperature` is above 0; with `beams` above 1 the likeliest of that many beams.
@@ -14,7 +17,7 @@ class Decoding(Record):
     `stop` are texts that end an answer and do not belong to it, `seed` decides what is drawn.
     """
 
-    max_new_tokens: int = Field(default=256, ge=1, le=8192)
+    max_new_tokens: int = Field(default=256, ge=1, le=MOST_NEW_TOKENS)
     temperature: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1)
     beams: int = Field(default=1, ge=1, le=16)

@@ -13,7 +13,7 @@ import pydantic
 from pydantic import Field
 
 from burnish.errors import BurnishError, Problem, fail, nearest
-from burnish.records.decoding import Decoding
+from burnish.records.decoding import MOST_NEW_TOKENS, Decoding
 from burnish.records.record import Record
 from burnish.serve.body import problems_of
 
@@ -96,15 +96,12 @@ def decoding_of(asked: ChatRequest | CompletionRequest, task_decoding: Decoding)
             raise _refused("top_logprobs", "it does nothing without logprobs = true")
     if asked.stream_options is not None and not asked.stream:
         raise _refused("stream_options", "it does nothing without stream = true")
-    most = next(
-        part.le for part in Decoding.model_fields["max_new_tokens"].metadata if hasattr(part, "le")
-    )
-    if wanted is not None and wanted > most:
+    if wanted is not None and wanted > MOST_NEW_TOKENS:
         raise fail(
             "tokens-refused",
             f"{wanted:,} new tokens",
             where="max_tokens",
-            expected=f"at most {most:,}",
+            expected=f"at most {MOST_NEW_TOKENS:,}",
             fix="ask for fewer",
         )
     temperature = task_decoding.temperature if asked.temperature is None else asked.temperature
