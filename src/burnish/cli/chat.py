@@ -106,10 +106,7 @@ def _decoding(
 def _read() -> str | None:
     """The next line; None at the end. Without a terminal no prompt is shown, so that lines can be piped."""
     if sys.stdin.isatty():
-        try:
-            return input("> ")
-        except EOFError:
-            say.result()
-            return None
+        sys.stdout.write("> ")
+        sys.stdout.flush()
     line = sys.stdin.readline()
     return line.rstrip("\n") if line else None

@@ -13,9 +13,10 @@ from burnish.errors import fail
 from burnish.records.signal import Watched
 from burnish.store import database
 from burnish.store.columns import EVENTS, PREDICTIONS, WINDOWS
-from burnish.store.journal import ANSWER, MOST_NAMED, read_text
+from burnish.store.journal import MOST_NAMED
 from burnish.store.ledger import events
 from burnish.store.sealed import is_sealed, seal, spell
+from burnish.store.words import ANSWER, read_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from burnish.records.deployment import Feedback
 from burnish.store import database
 from burnish.store.columns import FEEDBACK
-from burnish.store.journal import ANSWER, MOST_NAMED, read_text, text_row
+from burnish.store.journal import MOST_NAMED
 from burnish.store.sealed import is_sealed, is_text, require_text, seal, spell
+from burnish.store.words import text_rows, with_words, words_of
 
 if TYPE_CHECKING:
     from burnish.store.ledger import Ledger
@@ -27,7 +28,9 @@ def record_feedback(ledger: Ledger, given: Sequence[Feedback]) -> tuple[str, ...
 
     table, texts = METADATA.tables["feedback"], METADATA.tables["texts"]
     rows = {one.id: _row(one) for one in given}
-    words = {one.id: _texts(one) for one in given}
+    words = {
+        one.id: text_rows(one.id, inputs=one.inputs, text=one.text, at=one.at) for one in given
+    }
     if not rows:
         return ()
     every = (*rows.values(), *(row for some in words.values() for row in some))
@@ -54,29 +57,10 @@ def feedback(
 
     Raises: ledger-damaged.
     """
-    from sqlalchemy import select
-
     from burnish.store.tables import METADATA
 
-    table, texts = METADATA.tables["feedback"], METADATA.tables["texts"]
-    answers = texts.alias("answers")
-    query = (
-        select(
-            table,
-            texts.c.owner,
-            texts.c.inputs,
-            texts.c.at.label("text_at"),
-            texts.c.digest.label("text_digest"),
-            answers.c.inputs.label("answer"),
-            answers.c.owner.label("answer_owner"),
-            answers.c.at.label("answer_at"),
-            answers.c.digest.label("answer_digest"),
-        )
-        .outerjoin(texts, texts.c.owner == table.c.id)
-        .outerjoin(answers, answers.c.owner == table.c.id + ANSWER)
-        .where(table.c.sequence > after)
-        .order_by(table.c.sequence)
-    )
+    table = METADATA.tables["feedback"]
+    query = with_words(table).where(table.c.sequence > after).order_by(table.c.sequence)
     queries = [query]
     if prediction_ids is not None:
         wanted = [id for id in dict.fromkeys(prediction_ids) if is_text(id)]
@@ -118,14 +102,6 @@ def count_feedback(ledger: Ledger, *, after: int = 0) -> int:
         return connection.execute(query).scalar() or 0
 
 
-def _texts(one: Feedback) -> list[dict[str, Any]]:
-    """The words of a piece of feedback: they are erased apart from what it says."""
-    rows = [] if one.inputs is None else [text_row(one.id, one.inputs, at=one.at)]
-    if one.text is not None:
-        rows.append(text_row(f"{one.id}{ANSWER}", {"text": one.text}, at=one.at))
-    return rows
-
-
 def _row(one: Feedback) -> dict[str, Any]:
     row: dict[str, Any] = one.model_dump(exclude={"inputs", "text"})
     row["right"] = int(one.right)
@@ -137,24 +113,7 @@ def _row(one: Feedback) -> dict[str, Any]:
 
 
 def _feedback(ledger: Ledger, row: dict[str, Any]) -> Feedback:
-    inputs = None
-    if row["owner"] is not None:
-        inputs = read_text(
-            ledger,
-            owner=row["owner"],
-            at=row["text_at"],
-            inputs=row["inputs"],
-            digest=row["text_digest"],
-        )
-    text = None
-    if row["answer_owner"] is not None:
-        text = read_text(
-            ledger,
-            owner=row["answer_owner"],
-            at=row["answer_at"],
-            inputs=row["answer"],
-            digest=row["answer_digest"],
-        )["text"]
+    inputs, text = words_of(ledger, row)
     return Feedback(
         id=row["id"],
         prediction_id=row["prediction_id"],

@@ -6,23 +6,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burnish.errors import fail
 from burnish.records.deployment import Prediction
 from burnish.store import database
-from burnish.store.columns import PREDICTIONS, TEXTS
+from burnish.store.columns import PREDICTIONS
 from burnish.store.sealed import is_sealed, is_text, require_text, seal, spell
+from burnish.store.words import text_rows, with_words, words_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
     from burnish.store.ledger import Ledger
 
-# Owner of an answer's words, behind the id of its prediction: they are erased as the question's are.
-ANSWER = "/answer"
 # SQLite takes at most 32,766 variables in a statement.
 MOST_NAMED = 10_000
 
@@ -49,12 +48,9 @@ def journal(ledger: Ledger, predictions: Sequence[Prediction]) -> None:
         return
     rows = [_row(prediction) for prediction in predictions]
     texts = [
-        text_row(one.id, one.inputs, at=one.at) for one in predictions if one.inputs is not None
-    ]
-    texts += [
-        text_row(f"{one.id}{ANSWER}", {"text": one.text}, at=one.at)
+        row
         for one in predictions
-        if one.text is not None
+        for row in text_rows(one.id, inputs=one.inputs, text=one.text, at=one.at)
     ]
     size = sum(len(str(value)) for row in (*rows, *texts) for value in row.values())
     try:
@@ -190,17 +186,6 @@ def forget_texts(ledger: Ledger, *, before: str) -> int:
     return gone
 
 
-def text_row(owner: str, inputs: Mapping[str, str], *, at: str) -> dict[str, Any]:
-    """The row of the only table that holds people's words.
-
-    Raises: record-unwritable.
-    """
-    row = {"owner": owner, "at": at, "inputs": spell(dict(inputs), what=f"inputs of {owner}")}
-    require_text(row)
-    row["digest"] = seal(row, TEXTS)
-    return row
-
-
 def _row(prediction: Prediction) -> dict[str, Any]:
     row = prediction.model_dump(exclude={"inputs", "text"})
     for name in ("labels", "scores"):
@@ -214,27 +199,9 @@ def _row(prediction: Prediction) -> dict[str, Any]:
 
 
 def _query() -> Select[Any]:
-    from sqlalchemy import select
-
     from burnish.store.tables import METADATA
 
-    table, texts = METADATA.tables["predictions"], METADATA.tables["texts"]
-    answers = texts.alias("answers")
-    return (
-        select(
-            table,
-            texts.c.inputs,
-            texts.c.owner,
-            texts.c.at.label("text_at"),
-            texts.c.digest.label("text_digest"),
-            answers.c.inputs.label("answer"),
-            answers.c.owner.label("answer_owner"),
-            answers.c.at.label("answer_at"),
-            answers.c.digest.label("answer_digest"),
-        )
-        .outerjoin(texts, texts.c.owner == table.c.id)
-        .outerjoin(answers, answers.c.owner == table.c.id + ANSWER)
-    )
+    return with_words(METADATA.tables["predictions"])
 
 
 def _answered(ledger: Ledger, connection: Connection, query: Select[Any]) -> list[Answered]:
@@ -243,24 +210,7 @@ def _answered(ledger: Ledger, connection: Connection, query: Select[Any]) -> lis
         if not is_sealed(row, PREDICTIONS):
             what = f"prediction {row['id']} does not match its checksum"
             raise database.damaged(ledger.path, what)
-        inputs = None
-        if row["owner"] is not None:
-            inputs = read_text(
-                ledger,
-                owner=row["owner"],
-                at=row["text_at"],
-                inputs=row["inputs"],
-                digest=row["text_digest"],
-            )
-        text = None
-        if row["answer_owner"] is not None:
-            text = read_text(
-                ledger,
-                owner=row["answer_owner"],
-                at=row["answer_at"],
-                inputs=row["answer"],
-                digest=row["answer_digest"],
-            )["text"]
+        inputs, text = words_of(ledger, dict(row))
         found.append(
             Answered(
                 row["sequence"],
@@ -282,14 +232,3 @@ def _answered(ledger: Ledger, connection: Connection, query: Select[Any]) -> lis
             )
         )
     return found
-
-
-def read_text(ledger: Ledger, *, owner: str, at: str, inputs: str, digest: str) -> dict[str, str]:
-    """The inputs in a row of texts, when its seal is whole.
-
-    Raises: ledger-damaged.
-    """
-    row = {"owner": owner, "at": at, "inputs": inputs, "digest": digest}
-    if not is_sealed(row, TEXTS):
-        raise database.damaged(ledger.path, f"the text of {owner} does not match its checksum")
-    return json.loads(inputs)
