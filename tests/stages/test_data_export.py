@@ -139,7 +139,7 @@ def test_files_made_for_a_kind_become_a_task_of_it(
 
 
 def test_real_chats_with_intents_are_multilabel(real_data: Path, tmp_path: Path) -> None:
-    task = api.init(real_data / "sgd_chat" / "train.jsonl", project=tmp_path)
+    task = api.init(real_data / "sgd_chat" / "train.jsonl", project=tmp_path, kind="multilabel")
     assert (task.kind, task.inputs, task.label) == ("multilabel", ("messages",), "intents")
     assert len(task.labels) == 36
 
