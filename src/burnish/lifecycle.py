@@ -8,6 +8,7 @@ so that listing runs never waits for it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from burnish import choosing, finding, writing
 from burnish.curate import Prepared, prepare
+from burnish.errors import fail
 from burnish.project import Edge, Project, using_rows
 from burnish.records.dataset import Dataset
 from burnish.records.deployment import Bundle, Deployment
@@ -24,6 +26,7 @@ from burnish.records.run import Run
 from burnish.store.workspace import lock, resolve
 
 if TYPE_CHECKING:
+    from burnish.decide.endpoint import Endpoint
     from burnish.decide.prove import Proof
     from burnish.models.source import BaseModel
 
@@ -105,15 +108,25 @@ def prove(
     base: BaseModel,
     run: Run | None,
     wanted: str | None = None,
+    endpoint: Endpoint | None = None,
 ) -> Proof:
     """Measure the tuned model (None: only the baselines) and every baseline on the test rows; decide; judge the gates.
 
-    The candidate `wanted` gets a report whatever the decision recommends.
+    The candidate `wanted` gets a report whatever the decision recommends; `endpoint` is asked where answers are written.
+
+    Raises: endpoint-other-kind, and the codes of the kind's own prove.
     """
     from burnish.decide.prove import prove as prove_candidates
     from burnish.deploy.bundle import Opened, OpenedText, open_any
     from burnish.deploy.versions import find_live
 
+    if endpoint is not None and not project.task.writes:
+        raise fail(
+            "endpoint-other-kind",
+            f'answers of the kind "{project.task.kind}" are not asked of endpoints',
+            expected="a kind whose answers are written: qa, summarization or chat",
+            fix="leave --endpoint out",
+        )
     answering = find_live(project.workspace, project.task.name)
     opened = None
     if answering is not None:
@@ -128,17 +141,13 @@ def prove(
         elif _is_one_of_ours(opened.bundle, prepared.dataset, run):
             opened = None
     if not project.task.is_closed:
-        verbs = finding if project.task.finds else writing
-        proof = verbs.prove(
-            project,
-            prepared,
-            recipe,
-            edge,
-            base=base,
-            run=run,
-            live=opened.fitted if isinstance(opened, OpenedText) else None,
-            wanted=wanted,
+        live = opened.fitted if isinstance(opened, OpenedText) else None
+        verbs = (
+            finding.prove
+            if project.task.finds
+            else functools.partial(writing.prove, endpoint=endpoint)
         )
+        proof = verbs(project, prepared, recipe, edge, base=base, run=run, live=live, wanted=wanted)
         return _counted(project, prepared, proof, edge)
     proof = prove_candidates(
         project.task,

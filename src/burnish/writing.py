@@ -14,6 +14,7 @@ from burnish.records.run import Run
 from burnish.store.workspace import lock
 
 if TYPE_CHECKING:
+    from burnish.decide.endpoint import Endpoint
     from burnish.decide.prove import Proof
     from burnish.models.fitted_text import FittedText
     from burnish.models.source import BaseModel
@@ -85,9 +86,10 @@ def prove(
     run: Run | None,
     live: FittedText | None,
     wanted: str | None = None,
+    endpoint: Endpoint | None = None,
 ) -> Proof:
     """Measure the tuned model (None: only what needs no training), the prompted base and every baseline on the test
-    rows; decide; judge the gates.
+    rows; decide; judge the gates. `endpoint` is a further candidate, asked over HTTP.
     """
     from burnish.decide.prove_text import prove_texts
 
@@ -103,4 +105,5 @@ def prove(
         at=edge.now(),
         announce=edge.announce,
         wanted=wanted,
+        endpoint=endpoint,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ from burnish.cli.options import (
     SeedOption,
     TokensOption,
 )
-from burnish.errors import EXIT_DONE, EXIT_GATE
+from burnish.errors import EXIT_DONE, EXIT_GATE, fail
 
 
 def add_to(app: typer.Typer) -> None:
@@ -116,21 +117,51 @@ def evaluate(
 def decide(
     project: ProjectOption = HERE,
     base: BaseOption = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="A server with OpenAI's API as a candidate, for instance http://HOST:8000/v1."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name at the endpoint.")] = None,
+    prompt_price: Annotated[
+        float | None, typer.Option(min=0, help="What a million tokens of prompts cost there.")
+    ] = None,
+    answer_price: Annotated[
+        float | None, typer.Option(min=0, help="What a million tokens of answers cost there.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what exists without training: majority, TF-IDF, centroid and nearest neighbours."""
+    """Measure what exists without training: baselines, the prompted base, an endpoint.
+
+    The endpoint's key is read from BURNISH_ENDPOINT_KEY, else OPENAI_API_KEY.
+    """
     from burnish import curate, lifecycle
+    from burnish.decide.endpoint import Endpoint
     from burnish.project import open_project, using_rows
 
     opened = open_project(project)
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
+    if (endpoint is None) != (model is None):
+        raise fail(
+            "usage",
+            "--endpoint and --model go together",
+            expected="both, or neither",
+            fix="burnish decide --endpoint URL --model NAME",
+        )
+    asked = None
+    if endpoint is not None and model is not None:
+        key = os.environ.get("BURNISH_ENDPOINT_KEY") or os.environ.get("OPENAI_API_KEY")
+        asked = Endpoint(endpoint, model, key, prompt_price, answer_price)
     edge = terminal_edge()
     with using_rows(opened):
         prepared = curate.prepare(opened, edge, recipe=recipe)
-        model = lifecycle.fetch(opened, prepared, recipe, edge)
-        proof = lifecycle.prove(opened, prepared, recipe, edge, base=model, run=None)
+        fetched = lifecycle.fetch(opened, prepared, recipe, edge)
+        proof = lifecycle.prove(
+            opened, prepared, recipe, edge, base=fetched, run=None, endpoint=asked
+        )
         path = None
         if not as_json:
             path = lifecycle.write_reports(opened, prepared, proof=proof, run=None)

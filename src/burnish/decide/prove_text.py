@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from burnish.decide.decision import TUNED, decide
+from burnish.decide.endpoint import ENDPOINT, Endpoint, try_endpoint
 from burnish.decide.prove import LIVE, Proof
 from burnish.decide.shots import choose_shots, shot_prompts
 from burnish.decide.text_candidates import (
@@ -70,13 +71,14 @@ def prove_texts(
     at: str,
     announce: Callable[[str], None],
     wanted: str | None = None,
+    endpoint: Endpoint | None = None,
 ) -> Proof:
     """Measure every candidate on the test rows (at most `task.test_rows` of them) and decide.
 
-    Without `base` the prompted base is left out, without `run` the tuned model is. The recommended candidate, the tuned
-    one and `wanted` get reports.
+    Without `base` the prompted base is left out, without `run` the tuned model is, without `endpoint` nobody else is asked.
+    The recommended candidate, the tuned one and `wanted` get reports.
 
-    Raises: prompt-too-long, run-damaged, and the codes of open_chat_model and generate.
+    Raises: prompt-too-long, run-damaged, and the codes of open_chat_model, generate and try_endpoint.
     """
     scene = scene_of(task, rows, seed=recipe.seed, announce=announce)
     tried = try_text_baselines(
@@ -88,6 +90,18 @@ def prove_texts(
         seed=scene.seed,
         announce=announce,
     )
+    if endpoint is not None:
+        tried[ENDPOINT] = try_endpoint(
+            task,
+            scene.test,
+            endpoint,
+            metric=scene.metric,
+            groups_R=scene.groups_R,
+            seed=scene.seed,
+            announce=announce,
+        )
+        for note in tried[ENDPOINT].notes:
+            announce(note)
     if base is not None:
         tried |= _try_base(scene, base, recipe, announce=announce)
     if run is not None and run_folder is not None:
