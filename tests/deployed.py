@@ -177,7 +177,7 @@ def server_on(
     server = Server(process, f"http://127.0.0.1:{port}", lines)
     probe = "/readyz" if ready else "/healthz"
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while True:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the server did not start:\n{server.log()}")

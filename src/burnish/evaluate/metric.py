@@ -65,7 +65,7 @@ _ONE: tuple[MeasuredKind, ...] = ("classification", "sentiment")
 _ALL: tuple[MeasuredKind, ...] = ("classification", "multilabel", "sentiment")
 _ORDERED: tuple[MeasuredKind, ...] = ("sentiment",)
 _MANY: tuple[MeasuredKind, ...] = ("multilabel",)
-_QA: tuple[MeasuredKind, ...] = ("extractive-qa", "qa")
+_ANSWERS: tuple[MeasuredKind, ...] = ("extractive-qa", "qa", "chat")
 _LONG: tuple[MeasuredKind, ...] = ("qa", "summarization", "chat")
 
 
@@ -119,8 +119,8 @@ METRICS: Mapping[str, Metric] = {
         "Log loss", accuracy.surprise, accuracy.mean,
         "nats", False, _ALL, best=0.0, worst=None,
     ),
-    "exact_match": _text("Exact match", squad.exact_match, accuracy.mean, _QA),
-    "f1": _text("F1 of words", squad.f1, accuracy.mean, _QA),
+    "exact_match": _text("Exact match", squad.exact_match, accuracy.mean, _ANSWERS),
+    "f1": _text("F1 of words", squad.f1, accuracy.mean, _ANSWERS),
     "rougeL": _text("ROUGE-L", rouge.rouge_l, accuracy.mean, _LONG),
     "rouge1": _text("ROUGE-1", rouge.rouge1, accuracy.mean, _LONG),
     "rouge2": _text("ROUGE-2", rouge.rouge2, accuracy.mean, _LONG),
@@ -138,7 +138,7 @@ METRICS: Mapping[str, Metric] = {
         "Characters for each of the reference", conduct.lengths, conduct.length_ratio,
         "ratio", False, _LONG, best=1.0, worst=None, reads=Written, directed=False,
     ),
-    "empty_rate": _share("Empty answers", conduct.empty, conduct.of_those, (*_QA, *_LONG[1:])),
+    "empty_rate": _share("Empty answers", conduct.empty, conduct.of_those, (*_ANSWERS, *_LONG[1:])),
     "runaway_rate": _share("Answers that did not end", conduct.unfinished, accuracy.mean, _LONG),
     "repetition": _share("Repeated four-word runs", conduct.repeated, accuracy.mean, _LONG),
     "copied_rate": _share("Copies of the prompt", conduct.copied, accuracy.mean, _LONG),
