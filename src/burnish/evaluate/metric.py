@@ -138,7 +138,7 @@ METRICS: Mapping[str, Metric] = {
         "Characters for each of the reference", conduct.lengths, conduct.length_ratio,
         "ratio", False, _LONG, best=1.0, worst=None, reads=Written, directed=False,
     ),
-    "empty_rate": _share("Empty answers", conduct.empty, conduct.of_those, (*_ANSWERS, *_LONG[1:])),
+    "empty_rate": _share("Empty answers", conduct.empty, conduct.of_those, ("extractive-qa", *_LONG)),
     "runaway_rate": _share("Answers that did not end", conduct.unfinished, accuracy.mean, _LONG),
     "repetition": _share("Repeated four-word runs", conduct.repeated, accuracy.mean, _LONG),
     "copied_rate": _share("Copies of the prompt", conduct.copied, accuracy.mean, _LONG),
