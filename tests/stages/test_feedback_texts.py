@@ -170,7 +170,6 @@ def test_words_are_redacted_and_erased_with_their_question(ledger: Ledger) -> No
     assert [one.text for _, one in feedback(ledger)] == [None, None]
     assert [one.right for _, one in feedback(ledger)] == [False, False]
     check_ledger(ledger)
-    ledger.close() if hasattr(ledger, "close") else None
     held = b"".join(path.read_bytes() for path in ledger.path.parent.glob(f"{ledger.path.name}*"))
     assert b"zebras" not in held
     assert {one.reason for one in learnt(ledger).rejections} <= {"text-gone", "label-not-given"}

@@ -99,6 +99,7 @@ def search(project: Project, edge: Edge, wanted: Wanted, *, also: Sequence[Examp
     from burnish.store.feedback import feedback
     from burnish.store.journal import find_many
     from burnish.store.ledger import open_ledger
+    from burnish.store.words import ANSWER
 
     task, workspace = project.task, project.workspace
     holdings = search_datasets(workspace, wanted)
@@ -127,7 +128,10 @@ def search(project: Project, edge: Edge, wanted: Wanted, *, also: Sequence[Examp
         said = [one.prediction_id for _, one in feedback(ledger) if one.id in owners]
         predictions = sorted({*asked_before(ledger, hashed), *find_many(ledger, [*owners, *said])})
         # what was asked with a forgotten hash is a forgotten text, also where it was redacted
-        gone_texts += [one for one in kept if one.owner in set(predictions)]
+        about = {*predictions, *owners}
+        about |= {one.id for _, one in feedback(ledger) if one.prediction_id in about}
+        # and what was answered to it, or said to be right, may quote it
+        gone_texts += [one for one in kept if one.owner.removesuffix(ANSWER) in about]
         texts = {one.owner for one in gone_texts}
         kept = [one for one in kept if one.owner not in texts]
         others = [*remaining, *(text for one in kept for text in one.inputs.values())]
