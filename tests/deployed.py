@@ -111,8 +111,8 @@ def forge(workspace: Workspace, bundle: Bundle, changes: Mapping[str, bytes]) ->
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     forged = bundle.model_copy(update={"id": identity(bundle, digests)})
     with new_folder(workspace.bundles / forged.id) as staging:
-        (staging / "burnish").mkdir()
         for name, data in files.items():
+            (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_bytes(data)
         (staging / "burnish/bundle.json").write_text(forged.model_dump_json())
     return forged
@@ -155,7 +155,13 @@ class Server:
 
 @contextmanager
 def server_on(
-    workspace: Workspace, *, ready: bool = True, task: Task | None = None, **limits: float
+    workspace: Workspace,
+    *,
+    ready: bool = True,
+    task: Task | None = None,
+    also: Sequence[str] = (),
+    cache: Path | None = None,
+    **limits: float,
 ) -> Iterator[Server]:
     """A running server; with `ready` it has said so."""
     import httpx
@@ -165,6 +171,8 @@ def server_on(
     command += [f"{name}={value}" for name, value in limits.items()]
     if task is not None:
         command.append(f"task={task.model_dump_json()}")
+    if cache is not None:
+        command += [f"also={','.join(also)}", f"cache={cache}"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -213,6 +221,10 @@ def main() -> None:
         name, _, value = item.partition("=")
         if name == "task":
             limits[name] = Task.model_validate_json(value)
+        elif name == "also":
+            limits[name] = tuple(value.split(","))
+        elif name == "cache":
+            limits[name] = Path(value)
         else:
             limits[name] = int(number) if (number := float(value)).is_integer() else number
     serve(

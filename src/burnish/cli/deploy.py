@@ -116,16 +116,23 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name clients may call the server by.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="A version that answers too, to requests that name it; may be repeated."),
+    ] = None,
     project: ProjectOption = HERE,
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM; follows promotions and rollbacks while running."""
-    from burnish.deploy.versions import find_live
+    from burnish.deploy.versions import find_live, find_version
+    from burnish.edge import cache_folder
     from burnish.project import open_project
     from burnish.serve.app import serve as serve_app
     from burnish.serve.app import token_of
     from burnish.serve.settings import ServeSettings
 
     opened = open_project(project)
+    for version in also or ():
+        find_version(opened.workspace, opened.task.name, version=version)
     token = token_of(opened.workspace)
     settings = ServeSettings(
         workspace=opened.workspace,
@@ -134,6 +141,8 @@ def serve(
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),
+        also=tuple(also or ()),
+        cache=cache_folder(),
     )
     # the server drains on SIGTERM by itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -146,6 +155,8 @@ def serve(
             say.result(
                 "nothing is live yet: burnish run, then burnish promote; this server follows"
             )
+        for version in settings.also:
+            say.result(f'{version} answers requests that name it: "model": "{version}"')
         say.result(
             f'try: curl -s {address}/v1/predictions -H "Authorization: Bearer $(cat '
             f"{opened.workspace.token_path})\" -H 'Content-Type: application/json' "

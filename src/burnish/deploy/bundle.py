@@ -5,6 +5,7 @@ README.md                                             the model card
 burnish/task.json, burnish/label_map.json             what counts as right; label by number
 burnish/golden.jsonl                                  rows whose ids and probabilities must come out again
 burnish/bundle.json                                   who it is: the Bundle record
+adapter/, burnish/adapter.json                        for models tuned with adapters: what was learnt alone, and on what
 manifest.json                                         SHA-256 of every file
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import pydantic
 
+from burnish.deploy.adapter import Bases
 from burnish.deploy.engine import load_engine, load_text_engine
 from burnish.deploy.golden import GOLDEN_FILE, golden_text, make_golden, verify_golden
 from burnish.deploy.golden_text import make_golden_texts, verify_golden_texts
@@ -69,11 +71,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class OpenedText:
-    """The same for a task whose answers are texts."""
+    """The same for a task whose answers are texts. `shares_base`: its weights are a base's, and an adapter's."""
 
     bundle: Bundle
     task: Task
     fitted: FittedText
+    shares_base: bool = False
 
 
 def make_bundle(
@@ -187,10 +190,14 @@ def load_task_of(folder: Path) -> Task:
         raise BurnishError((_tampered(TASK_FILE, "it is not a task"),)) from error
 
 
-def open_any(folder: Path, *, bundle_id: str | None = None) -> Opened | OpenedText:
+def open_any(
+    folder: Path, *, bundle_id: str | None = None, bases: Bases | None = None
+) -> Opened | OpenedText:
     """Verify a bundle's bytes, load its model, recompute its golden rows: only then may it answer.
 
-    `bundle_id` is the id that was promoted; a folder holding another bundle is refused.
+    `bundle_id` is the id that was promoted; a folder holding another bundle is refused. With `bases` a model that has an
+    adapter answers on the base it shares with others, where that base is here; its golden rows hold it to its merged
+    weights all the same.
 
     Raises: bundle-missing, bundle-tampered, golden-broken, golden-ids-differ, golden-probabilities-differ,
     golden-texts-differ, engine-unknown, and what the engine raises.
@@ -199,7 +206,7 @@ def open_any(folder: Path, *, bundle_id: str | None = None) -> Opened | OpenedTe
     if bundle_id is not None and bundle.id != bundle_id:
         raise BurnishError((_tampered(BUNDLE_FILE, f"it is bundle {bundle.id}, not {bundle_id}"),))
     task = load_task_of(folder)
-    opened, problems = _loaded(folder, task, bundle)
+    opened, problems = _loaded(folder, task, bundle, bases)
     if problems:
         raise BurnishError(problems)
     return opened
@@ -216,27 +223,33 @@ def open_bundle(folder: Path, *, bundle_id: str | None = None) -> Opened:
     return opened
 
 
-def open_text_bundle(folder: Path, *, bundle_id: str | None = None) -> OpenedText:
+def open_text_bundle(
+    folder: Path, *, bundle_id: str | None = None, bases: Bases | None = None
+) -> OpenedText:
     """The same for a bundle that answers with texts.
 
     Raises: bundle-other-kind, and the codes of open_any.
     """
-    opened = open_any(folder, bundle_id=bundle_id)
+    opened = open_any(folder, bundle_id=bundle_id, bases=bases)
     if isinstance(opened, Opened):
         raise _other_kind(opened.task, wanted="texts")
     return opened
 
 
 def _loaded(
-    folder: Path, task: Task, bundle: Bundle
+    folder: Path, task: Task, bundle: Bundle, bases: Bases | None = None
 ) -> tuple[Opened | OpenedText, tuple[Problem, ...]]:
     """A bundle's model and what is wrong with its golden rows."""
     engine, precision, tokens = bundle.engine, bundle.precision, bundle.max_tokens
     if task.is_closed:
         fitted = load_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
         return Opened(bundle, task, fitted), verify_golden(fitted, task, folder, precision)
-    texts = load_text_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
-    return OpenedText(bundle, task, texts), verify_golden_texts(texts, task, folder, precision)
+    shared = bases.open(folder, task, bundle) if bases is not None else None
+    texts = shared or load_text_engine(
+        folder, task, engine=engine, precision=precision, max_tokens=tokens
+    )
+    opened = OpenedText(bundle, task, texts, shares_base=shared is not None)
+    return opened, verify_golden_texts(texts, task, folder, precision)
 
 
 def _other_kind(task: Task, *, wanted: str) -> BurnishError:

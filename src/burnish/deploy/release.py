@@ -13,6 +13,7 @@ from burnish.decide.candidates import Tried
 from burnish.decide.decision import TUNED
 from burnish.decide.prove import Proof
 from burnish.decide.text_candidates import TriedText
+from burnish.deploy.adapter import ADAPTER_FOLDER, SHARING_METHODS, write_adapter
 from burnish.deploy.bundle import make_bundle
 from burnish.deploy.deployments import promote
 from burnish.deploy.engines.text_arrays import AnsweringBaseline
@@ -25,7 +26,7 @@ from burnish.models.fitted_text import FittedText
 from burnish.models.source import BaseModel
 from burnish.models.span_model import SpanModel
 from burnish.records.dataset import Dataset
-from burnish.records.deployment import Bundle, Deployment
+from burnish.records.deployment import Adapter, Bundle, Deployment
 from burnish.records.example import Example
 from burnish.records.run import Run
 from burnish.records.task import Task
@@ -200,6 +201,12 @@ def _written(
         _copy_model(source, folder)
         if template is not None:
             (folder / TEMPLATE_FILE).write_text(template.text, encoding="utf-8")
+        if name == TUNED and run is not None and run.recipe.method in SHARING_METHODS:
+            adapter = workspace.runs / run.id / ADAPTER_FOLDER
+            # a run that was made before adapters were bundled, or whose adapter was removed, has none
+            if not isinstance(model, SpanModel) and adapter.is_dir():
+                stands_on = Adapter(base=base.spec, base_sha256=base.sha256)
+                write_adapter(adapter, folder, adapter=stands_on)
 
     return _Made(model, write, "span" if isinstance(model, SpanModel) else "writer", uses_base=True)
 

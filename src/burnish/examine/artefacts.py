@@ -10,6 +10,7 @@ from burnish.deploy.bundle import load_bundle
 from burnish.evaluate.report_folder import load_report
 from burnish.examine.finding import Finding, Looked, below, fault, looked, note
 from burnish.examine.tree import Tree
+from burnish.models.cached_base import cached_folders
 from burnish.monitor.reference_folder import reference_fault
 from burnish.records.run import Run
 from burnish.store.manifest import listed_checksums, verify_folder
@@ -42,15 +43,8 @@ def look_at_artefacts(workspace: Workspace, tree: Tree) -> Iterator[Looked]:
 
 def look_at_bases(cache: Path) -> Iterator[Looked]:
     """Every base model in the cache that other projects share."""
-    for room in (cache, *(cache / name for name in ("hub", "pip", "folder"))):
-        if not room.is_dir():
-            continue
-        for folder in sorted(room.iterdir()):
-            if folder.is_symlink() or folder.name.startswith(".") or not folder.is_dir():
-                continue
-            if room == cache and not folder.name.startswith("tiny-"):
-                continue
-            yield looked("base", folder, lambda folder=folder: _base(folder))
+    for folder in cached_folders(cache):
+        yield looked("base", folder, lambda folder=folder: _base(folder))
 
 
 def _folders(room: Path, tree: Tree) -> list[Path]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
 
 from burnish.models.family import Family
@@ -57,6 +58,15 @@ def _adapted(model: nn.Module, config: LoraConfig) -> nn.Module:
         # peft 0.21 asks for a property that transformers 5 has renamed; nothing that a user could change
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         return cast(nn.Module, get_peft_model(cast(Any, model), config))
+
+
+def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
+    """The model with the adapter that peft saved in `folder` put on, in place."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        device = str(next(model.parameters()).device)
+        loaded = PeftModel.from_pretrained(cast(Any, model), str(folder), torch_device=device)
+    return cast(nn.Module, loaded)
 
 
 def merge_lora(model: nn.Module) -> nn.Module:

@@ -18,6 +18,7 @@ from burnish.models.hostile_files import open_regular, read_bytes
 from burnish.models.safety import check_model_folder, is_used
 from burnish.records.record import Record, canonical_json
 from burnish.store.durable import new_folder, remove_folder, verify_folder, write_json
+from burnish.store.manifest import MANIFEST_NAME, manifest_sha256
 
 _CHUNK_BYTES = 1 << 20
 FACTS = "base.json"
@@ -84,6 +85,34 @@ def cached_base(
             return _base(spec, target, facts), facts
     announce(f"the cached copy of {spec} is damaged and is fetched again")
     remove_folder(target)
+    return None
+
+
+def cached_folders(cache: Path) -> list[Path]:
+    """Every base model in the cache, fetched ones and tiny ones; links are no base models."""
+    found: list[Path] = []
+    for room in (cache, *(cache / name for name in ("hub", "pip", "folder", "gguf"))):
+        if room.is_dir():
+            found += [
+                one
+                for one in sorted(room.iterdir())
+                if one.is_dir()
+                and not one.is_symlink()
+                and not one.name.startswith(".")
+                and (room != cache or one.name.startswith("tiny-"))
+            ]
+    return found
+
+
+def find_cached(cache: Path, *, sha256: str) -> Path | None:
+    """The cached base of that digest, verified byte by byte; None when it is not there, or not whole."""
+    for folder in cached_folders(cache):
+        facts = read_facts(folder)
+        named = {facts.sha256} if facts is not None else set[str]()
+        if (folder / MANIFEST_NAME).is_file():
+            named.add(manifest_sha256(folder))  # the digest of a tiny model
+        if sha256 in named and not verify_folder(folder) and not check_model_folder(folder):
+            return folder
     return None
 
 

@@ -298,15 +298,16 @@ def open_chat_model(
     new_tokens: int,
     template: str = OWN,
     truncate: Truncate | None = None,
+    writer: Writer | None = None,
 ) -> ChatModel:
-    """A base or saved model that writes text, ready to answer.
+    """A base or saved model that writes text, ready to answer. With `writer` the weights are its own, the folder's none.
 
     Raises: the codes of open_codec and load_writer.
     """
     codec = open_codec(
         folder, max_tokens=max_tokens, new_tokens=new_tokens, template=template, truncate=truncate
     )
-    return ChatModel(load_writer(folder, precision=precision), codec, Tightest())
+    return ChatModel(writer or load_writer(folder, precision=precision), codec, Tightest())
 
 
 def with_room(codec: Codec, *, new_tokens: int) -> Codec:

@@ -48,6 +48,13 @@ class Bundle(Record):
     at: str
 
 
+class Adapter(Record):
+    """What the adapter of a bundle stands on: the base's name and the digest of its files."""
+
+    base: str
+    base_sha256: str
+
+
 class Deployment(Record):
     """One version of one task in one stage. `version` is "name-1", "name-2", ...; `sequence` is the
     ledger's number, which servers follow. `verdict` is the gate's word at the time; `forced` says that

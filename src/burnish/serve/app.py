@@ -164,11 +164,10 @@ def make_app(settings: ServeSettings) -> App:
 
 
 async def predict_route(request: Request) -> Response:
-    """Answer one input or many, all by the version that is live now."""
+    """Answer one input or many, all by one version: the live one, or the one that the request names."""
     serving = _serving(request)
     asked = read_request(await request.body())
-    answering = _answering(serving)
-    _check_model(asked.model, answering)
+    answering = _answering(serving, asked.model)
     task, version = answering.task, answering.deployment.version
     rows = rows_of(asked, task, at_most=serving.settings.request_rows)
     if not task.is_closed:
@@ -189,8 +188,7 @@ async def chat_route(request: Request) -> Response:
     """Go on with a conversation, as OpenAI's clients ask it."""
     serving = _serving(request)
     asked = read_chat(await request.body())
-    answering = _answering(serving)
-    _check_model(asked.model, answering)
+    answering = _answering(serving, asked.model)
     return await complete_chat(request, asked, answering, serving.writers)
 
 
@@ -198,8 +196,7 @@ async def completion_route(request: Request) -> Response:
     """Go on with texts, as OpenAI's clients ask it."""
     serving = _serving(request)
     asked = read_completion(await request.body())
-    answering = _answering(serving)
-    _check_model(asked.model, answering)
+    answering = _answering(serving, asked.model)
     return await complete_text(request, asked, answering, serving.writers)
 
 
@@ -247,8 +244,8 @@ async def health_route(request: Request) -> Response:
 
 
 async def ready_route(request: Request) -> Response:
-    """A verified version answers; 503 before that."""
-    ready = _serving(request).live.current is not None
+    """Verified versions answer: the live one, and those held beside it; 503 before that."""
+    ready = _serving(request).live.ready
     body = Status(status="ready" if ready else "not ready").model_dump_json()
     return Response(body, media_type=_JSON, status_code=200 if ready else 503)
 
@@ -304,35 +301,43 @@ def _add_routes(api: FastAPI) -> None:
     api.get("/readyz", response_model=Status, responses=not_ready)(ready_route)
 
 
-def _answering(serving: Serving) -> Answering:
-    current = serving.live.current
-    if current is not None:
-        return current
-    task = serving.settings.task_name
-    wanted = next((d for d in serving.live.known if d.stage == "live"), None)
-    if wanted is None:
-        raise fail("not-ready", f"no version of {task} is live", fix="burnish promote")
-    check = serving.live.checks.get(wanted.bundle_id)
-    codes = ", ".join(sorted({p.code for p in check.problems})) if check else "it is being loaded"
-    raise fail(
-        "not-ready",
-        f"{wanted.version} may not answer yet: {codes}",
-        expected="a bundle that passes its checks",
-        fix="the server's log says more; burnish rollback goes back to the version before",
-    )
+def _answering(serving: Serving, name: str | None) -> Answering:
+    """Who answers a request that names this model, or none.
 
-
-def _check_model(name: str | None, answering: Answering) -> None:
-    answers = (answering.task.name, answering.deployment.version)
+    Raises: not-ready, model-unknown.
+    """
+    live, task = serving.live, serving.settings.task_name
+    if name is not None and name in live.others:
+        return live.others[name]
+    if name is not None and name in serving.settings.also:
+        raise _not_ready(serving, next((d for d in live.known if d.version == name), None))
+    if live.current is None:
+        raise _not_ready(serving, next((d for d in live.known if d.stage == "live"), None))
+    answers = (task, live.current.deployment.version, *live.others)
     if name is not None and name not in answers:
         raise fail(
             "model-unknown",
             "no model of that name answers here now",
             where="model",
-            expected=f"one of: {', '.join(answers)}",
-            fix="leave it out, or ask /v1/models",
+            expected=f"one of: {', '.join(dict.fromkeys(answers))}",
+            fix="leave it out, ask /v1/models, or start the server with --also VERSION",
             nearest=nearest(name[:128], answers),
         )
+    return live.current
+
+
+def _not_ready(serving: Serving, wanted: Deployment | None) -> BurnishError:
+    if wanted is None:
+        task = serving.settings.task_name
+        return fail("not-ready", f"no version of {task} is live", fix="burnish promote")
+    check = serving.live.checks.get(wanted.bundle_id)
+    codes = ", ".join(sorted({p.code for p in check.problems})) if check else "it is being loaded"
+    return fail(
+        "not-ready",
+        f"{wanted.version} may not answer yet: {codes}",
+        expected="a bundle that passes its checks",
+        fix="the server's log says more; burnish rollback goes back to the version before",
+    )
 
 
 async def _unless_left(request: Request, work: Coroutine[Any, Any, Answers]) -> Answers:
@@ -350,8 +355,9 @@ async def _unless_left(request: Request, work: Coroutine[Any, Any, Answers]) -> 
 
 
 def _facts(deployment: Deployment, live: Live, *, name: str) -> ModelFacts:
-    current = live.current
-    answers = current is not None and current.deployment.bundle_id == deployment.bundle_id
+    who = (live.current, *live.others.values())
+    found = (a for a in who if a is not None and a.deployment.bundle_id == deployment.bundle_id)
+    answers = next(found, None)
     check = live.checks.get(deployment.bundle_id)
     return ModelFacts(
         id=name,
@@ -360,8 +366,9 @@ def _facts(deployment: Deployment, live: Live, *, name: str) -> ModelFacts:
         engine=deployment.engine,
         bundle_id=deployment.bundle_id,
         report_id=deployment.report_id,
-        labels=current.task.label_names if answers and current else None,
-        inputs=current.task.inputs if answers and current else None,
+        labels=answers.task.label_names if answers else None,
+        inputs=answers.task.inputs if answers else None,
+        shares_base=answers is not None and answers.base is not None,
         verified=None if check is None else not check.problems,
         problems=tuple(p.code for p in check.problems) if check else (),
     )

@@ -58,7 +58,8 @@ class PredictionReply(Record):
 
 class ModelFacts(Record):
     """A version of the task as a client sees it. `verified` is what this server found: true or false
-    after it checked the bundle, null when it had no reason to.
+    after it checked the bundle, null when it had no reason to. `shares_base`: it answers here, with an adapter on a base in
+    memory that others stand on too.
     """
 
     id: str
@@ -73,6 +74,7 @@ class ModelFacts(Record):
     inputs: tuple[str, ...] | None = None
     verified: bool | None = None
     problems: tuple[str, ...] = ()
+    shares_base: bool = False
 
 
 class ModelList(Record):

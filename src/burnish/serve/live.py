@@ -10,12 +10,13 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from burnish.deploy.adapter import BaseKey, Bases, base_key, read_adapter
 from burnish.deploy.bundle import Opened, OpenedText, open_any
 from burnish.deploy.deployments import EVENT_KIND, deployments
 from burnish.errors import BurnishError, Problem
@@ -35,12 +36,15 @@ _log = logging.getLogger("burnish.serve")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answering:
-    """A version that was verified here and may answer, with labels or with texts. `folder` is its bundle."""
+    """A version that was verified here and may answer, with labels or with texts. `folder` is its bundle; `base` names
+    the base in memory that it shares with others, if it does.
+    """
 
     deployment: Deployment
     task: Task
     fitted: Fitted | FittedText
     folder: Path
+    base: BaseKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +58,22 @@ class Check:
 class Live:
     """The holder of the version that answers. `current` is None until one is verified.
 
-    `candidate` is the newest version in shadow that came after the live one: it may answer in silence.
+    `candidate` is the newest version in shadow that came after the live one: it may answer in silence. `others` are the
+    versions that the server was told to hold beside the live one, by name; with them, models with adapters share bases.
     """
 
     def __init__(self, settings: ServeSettings, ledger: Ledger, *, metrics: Metrics) -> None:
         self.current: Answering | None = None
         self.candidate: Answering | None = None
+        self.others: Mapping[str, Answering] = {}
         self.known: tuple[Deployment, ...] = ()
         self.checks: dict[str, Check] = {}
         self._ledger = ledger
         self._bundles: Path = settings.workspace.bundles
         self._task_name = settings.task_name
+        self._also = settings.also
+        cache = settings.cache if settings.also else None
+        self._bases = Bases(cache) if cache is not None else None
         self._poll_seconds = settings.poll_seconds
         self._retry_seconds = settings.retry_seconds
         self._metrics = metrics
@@ -74,6 +83,11 @@ class Live:
         # An executor because its futures carry any error, of whatever library, back as a value.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="burnish-load")
         self._thread = threading.Thread(target=self._follow, name="burnish-follow", daemon=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the live version may answer, and every version to be held beside it was looked at."""
+        return self.current is not None and (self._seen >= 0 or not self._also)
 
     def start(self) -> None:
         """Begin to follow the ledger."""
@@ -122,6 +136,7 @@ class Live:
                 self._open(deployment)
         if newest is None or newest.sequence <= after:
             self.candidate = None
+        self._hold_others()
         self._seen = now
         self._metrics.sequence(now)
 
@@ -154,15 +169,45 @@ class Live:
             self.candidate = self._answering(deployment, opened)
             _log.info("%s answers in silence now", deployment.version)
 
+    def _hold_others(self) -> None:
+        """Open the versions to be held beside the live one, and let go of bases that nobody uses."""
+        held: dict[str, Answering] = {}
+        for deployment in self.known:
+            if deployment.version not in self._also:
+                continue
+            before = self.others.get(deployment.version)
+            ready = [one for one in (before, self.current, self.candidate) if one is not None]
+            same = [one for one in ready if one.deployment.bundle_id == deployment.bundle_id]
+            if same:
+                held[deployment.version] = replace(same[0], deployment=deployment)
+            elif (opened := self._open(deployment)) is not None:
+                held[deployment.version] = self._answering(deployment, opened)
+                _log.info("%s answers who names it", deployment.version)
+            else:
+                self._retry_at = time.monotonic() + self._retry_seconds
+        self.others = held
+        if self._bases is not None:
+            using = (self.current, self.candidate, *held.values())
+            self._bases.keep({one.base for one in using if one is not None and one.base})
+
     def _answering(self, deployment: Deployment, opened: Opened | OpenedText) -> Answering:
         folder = self._bundles / deployment.bundle_id
-        return Answering(deployment, opened.task, opened.fitted, folder)
+        base = None
+        if isinstance(opened, OpenedText) and self._bases is not None:
+            adapter = read_adapter(folder)
+            if opened.shares_base and adapter is not None:
+                base = base_key(adapter, opened.bundle)
+            _log.info(
+                "%s %s", deployment.version,
+                f"shares {adapter.base} in memory" if base and adapter else "has weights of its own",
+            )  # fmt: skip
+        return Answering(deployment, opened.task, opened.fitted, folder, base)
 
     def _open(self, deployment: Deployment) -> Opened | OpenedText | None:
         """Verify a candidate; None, with the reasons kept, counted and logged, when it may not answer."""
         folder = self._bundles / deployment.bundle_id
         try:
-            opened = open_any(folder, bundle_id=deployment.bundle_id)
+            opened = open_any(folder, bundle_id=deployment.bundle_id, bases=self._bases)
             problems: tuple[Problem, ...] = ()
             if opened.task.name != self._task_name:
                 opened, problems = None, (_other_task(opened.task.name),)

@@ -34,6 +34,10 @@ _NEWEST = 0.2
 _TELL_SECONDS = 60.0
 
 
+# Who answered, the predictions' ids, and what was asked.
+Heard = Callable[[Answering, Sequence[str], Sequence[Mapping[str, str]]], None]
+
+
 class QueueFull(BurnishError):
     """No room; `retry_after_seconds` is how long the rows that wait will take."""
 
@@ -102,7 +106,7 @@ class Queue:
         self._metrics = metrics
         self._now = now
         self._draw = draw
-        self.answered: Callable[[Sequence[str], Sequence[Mapping[str, str]]], None] = _ignore
+        self.answered: Heard = _ignore
         self._told_seconds = -_TELL_SECONDS
         self._lock = threading.Lock()
         self._waiting: deque[Ask] = deque()
@@ -280,6 +284,7 @@ class Queue:
         _deliver([(ask, replace(answers, journalled=journalled)) for ask, answers in results])
         if journalled:
             self.answered(
+                results[0][0].answering,
                 [prediction.id for prediction in predictions],
                 [row for ask, _ in results for row in ask.rows],
             )
@@ -359,7 +364,7 @@ def disk_refused(error: BurnishError) -> bool:
     return {problem.code for problem in error.problems} <= _DISK_CODES
 
 
-def _ignore(ids: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+def _ignore(answering: Answering, ids: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
     """Nobody listens."""
 
 

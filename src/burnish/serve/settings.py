@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from burnish.records.task import Task
 from burnish.store.workspace import Workspace
@@ -14,6 +15,9 @@ class ServeSettings:
 
     `task` is that of task.toml: it says what the journal keeps and what is audited. What a version answers is
     its bundle's own task.
+
+    `also` are versions that answer beside the live one, to requests that name them; `cache` is where base models rest, for
+    versions that share one.
 
     `token` is what clients send as "Authorization: Bearer TOKEN". `hosts` are the names a client may
     call the server by, beside `host` itself and the loopback names.
@@ -31,6 +35,8 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     hosts: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    cache: Path | None = None
     body_bytes: int = 2 << 20
     request_rows: int = 1024
     head_bytes: int = 32 << 10

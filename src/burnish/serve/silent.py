@@ -79,9 +79,13 @@ class Silent:
         self._thread.join()
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def offer(self, ids: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
-        """Rows the live version has just answered."""
-        candidate = self._live.candidate
+    def offer(
+        self, answering: Answering, ids: Sequence[str], rows: Sequence[Mapping[str, str]]
+    ) -> None:
+        """Rows that were just answered; what others than the live version answered is passed over."""
+        candidate, live = self._live.candidate, self._live.current
+        if live is None or answering.deployment.version != live.deployment.version:
+            return
         # texts are not written in silence: it would take as long again, and two texts have no plain difference
         if candidate is None or not candidate.task.is_closed:
             return
