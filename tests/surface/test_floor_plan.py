@@ -168,6 +168,7 @@ WRITERS = {
     "decide/array_files.py": STAGED,
     "decide/judges.py": "a temporary folder for models that are asked once",
     "decide/write.py": STAGED,
+    "deploy/adapter.py": "into a bundle's draft",
     "deploy/bundle.py": "into a draft, which is published through new_folder",
     "deploy/engines/majority.py": STAGED,
     "deploy/forget.py": STAGED,
