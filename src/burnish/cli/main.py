@@ -12,6 +12,7 @@ import typer
 
 from burnish.cli import (
     chat,
+    export,
     circle,
     data,
     deploy,
@@ -64,7 +65,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _group in (circle, train, predict, deploy, chat, feedback, monitor, retrain, forget, doctor):
+for _group in (
+    circle,
+    train,
+    predict,
+    deploy,
+    export,
+    chat,
+    feedback,
+    monitor,
+    retrain,
+    forget,
+    doctor,
+):
     _group.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

@@ -5,7 +5,7 @@ base in memory.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,12 +47,13 @@ def read_adapter(folder: Path) -> Adapter | None:
 
 @dataclass(slots=True)
 class Bases:
-    """Base models in memory, each once. `cache` is where base models rest; `held` goes by digest and precision.
+    """Base models in memory, each once. `find` gives the verified folder of a base by its digest, None where it is not
+    here; `held` goes by digest and precision.
 
     One thread loads; models that were handed out never change.
     """
 
-    cache: Path
+    find: Callable[[str], Path | None]
     held: dict[BaseKey, Writer] = field(default_factory=dict)
 
     def open(self, folder: Path, task: Task, bundle: Bundle) -> ChatModel | None:
@@ -86,14 +87,20 @@ class Bases:
     def _base(self, adapter: Adapter, bundle: Bundle) -> Writer | None:
         key = base_key(adapter, bundle)
         if key not in self.held:
-            from burnish.models.cached_base import find_cached
             from burnish.models.writer import load_writer
 
-            folder = find_cached(self.cache, sha256=adapter.base_sha256)
+            folder = self.find(adapter.base_sha256)
             if folder is None:
                 return None
             self.held[key] = load_writer(folder, precision=bundle.precision)
         return self.held[key]
+
+
+def cached_bases(cache: Path) -> Bases:
+    """Bases out of a cache of base models, none of them in memory yet."""
+    from burnish.models.cached_base import find_cached
+
+    return Bases(lambda sha256: find_cached(cache, sha256=sha256))
 
 
 def base_key(adapter: Adapter, bundle: Bundle) -> BaseKey:

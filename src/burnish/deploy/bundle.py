@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import pydantic
 
-from burnish.deploy.adapter import Bases
+from burnish.deploy.adapter import Bases, read_adapter
 from burnish.deploy.engine import load_engine, load_text_engine
 from burnish.deploy.golden import GOLDEN_FILE, golden_text, make_golden, verify_golden
 from burnish.deploy.golden_text import make_golden_texts, verify_golden_texts
@@ -95,15 +95,17 @@ def make_bundle(
     card: str,
     at: str,
     verdict: Verdict | None = None,
+    bases: Bases | None = None,
 ) -> Bundle:
     """Write a bundle, load it again as a server would, and publish it only when it answers the same.
 
     `model_folder_writer` writes the engine's files into the folder it is given. The golden rows come
     from `fitted`, the model that was evaluated; the reloaded one must reproduce them. The same
-    content gives the same id, and a bundle that exists is left as it is.
+    content gives the same id, and a bundle that exists is left as it is. With `bases` an adapter in the bundle must
+    reproduce them on its base too.
 
-    Raises: bundle-differs when the written model does not reproduce the golden rows; golden-broken
-    without golden inputs; disk-full, not-writable.
+    Raises: bundle-differs when the written model does not reproduce the golden rows, merge-differs when its adapter
+    does not; golden-broken without golden inputs; disk-full, not-writable.
     """
     task = task.model_copy(update={"data": None})
     golden = (
@@ -137,7 +139,7 @@ def make_bundle(
                 CARD_FILE: card,
             }.items():
                 (draft / name).write_text(text, encoding="utf-8")
-            _prove(draft, task, unnamed)
+            _prove(draft, task, unnamed, bases)
             bundle = unnamed.model_copy(update={"id": identity(unnamed, _digests(draft))})
             _publish(draft, bundle, workspace.bundles / bundle.id)
         except Exception as error:
@@ -272,11 +274,17 @@ def _publish(draft: Path, bundle: Bundle, target: Path) -> None:
         (staging / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=1), encoding="utf-8")
 
 
-def _prove(draft: Path, task: Task, bundle: Bundle) -> None:
+def _prove(draft: Path, task: Task, bundle: Bundle, bases: Bases | None) -> None:
     """Load what was written as a server would; raise when it does not answer as the fitted model did."""
     _, problems = _loaded(draft, task, bundle)
     if problems:
         raise BurnishError((_differs(len(problems)), *problems))
+    if bases is None or read_adapter(draft) is None:
+        return
+    _, problems = _loaded(draft, task, bundle, bases)
+    if problems:
+        what = f"the adapter answers {len(problems)} golden rows otherwise than the merged weights"
+        raise BurnishError((_differs(len(problems), "merge-differs", what), *problems))
 
 
 def identity(bundle: Bundle, digests: Mapping[str, str]) -> str:
@@ -323,10 +331,10 @@ def _label_map(task: Task) -> str:
     return json.dumps({"id2label": by_number, "label2id": by_name}, indent=1, ensure_ascii=False)
 
 
-def _differs(wrong: int) -> Problem:
+def _differs(wrong: int, code: str = "bundle-differs", what: str = "") -> Problem:
     return Problem(
-        code="bundle-differs",
-        what=f"the written model answers {wrong} golden rows differently",
+        code=code,
+        what=what or f"the written model answers {wrong} golden rows differently",
         expected="what the evaluated model answers",
         fix="nothing was published; report this with the lines below",
     )

@@ -13,7 +13,7 @@ from burnish.decide.candidates import Tried
 from burnish.decide.decision import TUNED
 from burnish.decide.prove import Proof
 from burnish.decide.text_candidates import TriedText
-from burnish.deploy.adapter import ADAPTER_FOLDER, SHARING_METHODS, write_adapter
+from burnish.deploy.adapter import ADAPTER_FOLDER, SHARING_METHODS, Bases, write_adapter
 from burnish.deploy.bundle import make_bundle
 from burnish.deploy.deployments import promote
 from burnish.deploy.engines.text_arrays import AnsweringBaseline
@@ -131,6 +131,7 @@ def bundle_candidate(
         ),
         at=at,
         verdict=report.verdict,
+        bases=Bases({base.sha256: base.folder}.get) if tuned else None,
     )
 
 

@@ -55,6 +55,30 @@ class Adapter(Record):
     base_sha256: str
 
 
+class Export(Record):
+    """A model that left: what of it, in which format, and how it answers the golden rows after the change of format.
+
+    `same` of `rows` golden rows get the same answer. `difference` is the largest, in `unit`, and `limit` what was allowed.
+    `parting` is the widest gap, in nats, that the model saw between its own token and the one said instead, over rows that part;
+    None where all answers are the same, or are no texts. `tools` are the versions that made and read it.
+    """
+
+    format: str
+    weights: str
+    version: str
+    task_name: str
+    bundle_id: str
+    base: str | None
+    rows: int
+    same: int
+    difference: float
+    unit: Literal["nats a token", "probability", "logit"]
+    limit: float
+    parting: float | None
+    tools: dict[str, str]
+    at: str
+
+
 class Deployment(Record):
     """One version of one task in one stage. `version` is "name-1", "name-2", ...; `sequence` is the
     ledger's number, which servers follow. `verdict` is the gate's word at the time; `forced` says that

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from burnish.deploy.adapter import BaseKey, Bases, base_key, read_adapter
+from burnish.deploy.adapter import BaseKey, base_key, cached_bases, read_adapter
 from burnish.deploy.bundle import Opened, OpenedText, open_any
 from burnish.deploy.deployments import EVENT_KIND, deployments
 from burnish.errors import BurnishError, Problem
@@ -73,7 +73,7 @@ class Live:
         self._task_name = settings.task_name
         self._also = settings.also
         cache = settings.cache if settings.also else None
-        self._bases = Bases(cache) if cache is not None else None
+        self._bases = cached_bases(cache) if cache is not None else None
         self._poll_seconds = settings.poll_seconds
         self._retry_seconds = settings.retry_seconds
         self._metrics = metrics
