@@ -16,7 +16,7 @@ from source_tree import PACKAGE, ROOT, Module, calls, dotted, imports, modules
 # From left to right: a room may import what stands before it. The last three are the ways in.
 ROOMS = (
     "errors", "records", "store", "tasks", "data", "encode", "models", "train", "evaluate", "decide",
-    "deploy", "serve", "monitor", "retrain", "project", "curate", "finding", "writing", "choosing", "lifecycle", "talking", "maintain", "forgetting", "examine", "edge", "api", "cli", "__main__",
+    "deploy", "serve", "monitor", "retrain", "project", "curate", "finding", "writing", "choosing", "lifecycle", "talking", "exporting", "maintain", "forgetting", "examine", "edge", "api", "cli", "__main__",
 )  # fmt: skip
 DOORS = {
     "data/shapes": "test_shapes",
@@ -30,6 +30,7 @@ DOORS = {
     "decide/baselines": "test_baselines",
     "decide/text_baselines": "test_text_baselines",
     "deploy/engines": "test_engines",
+    "deploy/exports": "test_exports",
     "monitor/signals": "test_signals",
 }
 TORCH = {"torch", "transformers", "peft", "accelerate"}
@@ -171,6 +172,10 @@ WRITERS = {
     "deploy/adapter.py": "into a bundle's draft",
     "deploy/bundle.py": "into a draft, which is published through new_folder",
     "deploy/engines/majority.py": STAGED,
+    "deploy/export.py": STAGED,
+    "deploy/exports/adapter.py": STAGED,
+    "deploy/exports/merged.py": STAGED,
+    "deploy/exports/onnx.py": STAGED,
     "deploy/forget.py": STAGED,
     "deploy/release.py": STAGED,
     "evaluate/forget.py": STAGED,

@@ -12,11 +12,11 @@ import typer
 
 from burnish.cli import (
     chat,
-    export,
     circle,
     data,
     deploy,
     doctor,
+    export,
     feedback,
     forget,
     monitor,

@@ -1,7 +1,7 @@
 """The door of exports: a version in a format that others read, scored again on its golden rows before it is offered.
 
 To add a format, write `deploy/exports/<name>.py` with `WEIGHTS`, `write` and `rescore` of the `Format` shape, add a row to
-`FORMATS`, and run `tests/stages/test_export_models.py`.
+`FORMATS`, and run `tests/laws/test_exports.py`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from burnish.deploy.adapter import ADAPTER_FOLDER, read_adapter
 from burnish.deploy.export import Rescored, Source, refused
-from burnish.deploy.exports.plain import plain_writer, reads_as_golden, versions_of, writer_score
+from burnish.deploy.exports_plain import plain_writer, reads_as_golden, versions_of, writer_score
 from burnish.encode.chat_template import TEMPLATE_FILE
 from burnish.errors import fail
 from burnish.models.classifier import copy_tokenizer

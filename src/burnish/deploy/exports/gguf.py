@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from burnish.deploy import gguf_worker
 from burnish.deploy.export import Rescored, Source, refused
-from burnish.deploy.exports import gguf_worker
 from burnish.errors import BurnishError, fail
 from burnish.models.chat_model import ChatModel, open_chat_model
 from burnish.models.likelihood import answer_logprobs

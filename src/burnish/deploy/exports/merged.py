@@ -12,7 +12,7 @@ import numpy as np
 from burnish.deploy.bundle import CARD_FILE, OpenedText
 from burnish.deploy.engine import load_engine, load_text_engine
 from burnish.deploy.export import Rescored, Source, refused
-from burnish.deploy.exports.plain import (
+from burnish.deploy.exports_plain import (
     classifier_logits,
     labels_as_golden,
     plain_writer,

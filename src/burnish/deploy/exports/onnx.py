@@ -11,6 +11,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from burnish.deploy.export import Rescored, Source, refused
-from burnish.deploy.exports.plain import labels_as_golden, versions_of
+from burnish.deploy.exports_plain import labels_as_golden, versions_of
 from burnish.errors import fail
 from burnish.models.classifier import copy_tokenizer
 from burnish.models.learner import hush
@@ -167,12 +168,8 @@ def _outputs(engine: str) -> list[str]:
 
 
 def _need_extra() -> None:
-    missing: list[str] = []
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            __import__(name)
-        except ImportError:
-            missing.append(name)
+    wanted = ("onnx", "onnxscript", "onnxruntime")
+    missing = [name for name in wanted if find_spec(name) is None]
     if missing:
         raise fail(
             "export-missing-extra",

