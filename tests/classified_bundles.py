@@ -45,10 +45,14 @@ def classifier_folder(cache_folder: Path, model_type: str) -> Path:
 def classifier_bundle(workspace: Workspace, cache_folder: Path, model_type: str) -> Bundle:
     """A bundle of it."""
     folder = classifier_folder(cache_folder, model_type)
+
+    def write(target: Path) -> None:
+        shutil.copytree(folder, target, dirs_exist_ok=True)
+
     return make_bundle(
         make_task(),
         load_fitted(folder, max_tokens=MAX_TOKENS, precision="fp32"),
-        model_folder_writer=lambda target: shutil.copytree(folder, target, dirs_exist_ok=True),
+        model_folder_writer=write,
         workspace=workspace,
         engine="transformers",
         run_id=None,

@@ -48,6 +48,10 @@ def train(
     from burnish.train.text_lessons import labelled, lessons_of
 
     task, rows = project.task, prepared.rows
+    if task.decoding.json_schema is not None:
+        from burnish.models.json_schema import need_json
+
+        need_json()  # before an hour of training, not after it
     codec = open_codec(
         base.folder,
         max_tokens=recipe.max_tokens,

@@ -264,14 +264,14 @@ def test_answers_fit_a_schema(root: Path) -> None:
         "required": ["day", "sure"],
         "additionalProperties": False,
     }  # fmt: skip
-    mask_of = schema_masks(base.folder, vocabulary=tokenizer.get_vocab_size(), stop_ids=[END])
+    mask_of = schema_masks(tokenizer, vocabulary=tokenizer.get_vocab_size(), stop_ids=[END])
     prompts = [tokenizer.encode(text).ids for text in ("12.3.2020", "another one")]
     for temperature in (0.0, 1.5):
         said = generate(
             writer,
             prompts,
             Decoding(max_new_tokens=120, temperature=temperature),
-            Asked(stop_ids=[END], masks=[mask_of(schema) for _ in prompts]),
+            Asked(stop_ids=[END], masks=[mask_of(json.dumps(schema)) for _ in prompts]),
         )
         for one in said:
             assert one.finished == "stop"
@@ -280,7 +280,7 @@ def test_answers_fit_a_schema(root: Path) -> None:
             assert value["sure"] in ("yes", "no") and 1 <= value["day"] <= 9
     for bad in ({"type": "nonsense"}, {"enum": ["x" * 100_000]}):
         with pytest.raises(BurnishError) as refused:
-            mask_of(bad)
+            mask_of(json.dumps(bad))
         assert refused.value.code == "schema-refused"
 
 

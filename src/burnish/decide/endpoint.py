@@ -136,6 +136,9 @@ def _body(task: Task, turns: Sequence[Any], model: str) -> dict[str, Any]:
         body |= {"top_p": decoding.top_p, "seed": decoding.seed}
     if decoding.stop:
         body["stop"] = list(decoding.stop)
+    if decoding.json_schema is not None:
+        form = {"name": task.name, "schema": json.loads(decoding.json_schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
     return body
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,11 +69,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChatModel:
-    """A writer and its codec. `tightest` remembers the passes that memory made smaller."""
+    """A writer and its codec. `tightest` remembers the passes that memory made smaller; `schemas` what was compiled to hold
+    answers to JSON schemas.
+    """
 
     writer: Writer
     codec: Codec
     tightest: Tightest
+    schemas: list[Callable[[str], Mask]] = field(default_factory=list[Callable[[str], Mask]])
 
     def answer(
         self,
@@ -128,6 +131,7 @@ class ChatModel:
 
         Raises: the codes of `generate`.
         """
+        masks = masks or self._masks(decoding, len(prompts))
         made = generate(
             self.writer,
             [one.ids_T.tolist() for one in prompts],
@@ -152,6 +156,7 @@ class ChatModel:
 
         Raises: the codes of `stream`.
         """
+        masks = masks or self._masks(decoding, len(prompts))
         asked = self.asked(
             decoding, seeds=seeds, masks=masks, alternatives=alternatives, cancelled=cancelled
         )
@@ -167,15 +172,27 @@ class ChatModel:
         """
         return with_room(self.codec, new_tokens=new_tokens).text_prompt(text, where="prompt")
 
-    def schema_masks(self, folder: Path) -> Callable[[dict[str, Any]], Mask]:
-        """From a JSON schema to a mask for one answer, for the bundle this model came from.
+    def schema_mask(self, schema: str) -> Mask:
+        """A mask that holds one answer to a JSON schema, given as its text.
 
-        Raises: decoding-missing-extra, schema-refused when called.
+        Raises: decoding-missing-extra, schema-refused.
         """
-        from burnish.models.json_schema import schema_masks
+        if not self.schemas:
+            from burnish.models.json_schema import schema_masks
 
-        head = cast(Any, self.writer.model).get_output_embeddings()
-        return schema_masks(folder, vocabulary=head.weight.shape[0], stop_ids=self.codec.stop_ids)
+            head = cast(Any, self.writer.model).get_output_embeddings()
+            made = schema_masks(
+                self.codec.tokeniser.tokenizer,
+                vocabulary=head.weight.shape[0],
+                stop_ids=self.codec.stop_ids,
+            )
+            self.schemas.append(made)
+        return self.schemas[0](schema)
+
+    def _masks(self, decoding: Decoding, count: int) -> list[Mask] | None:
+        """What the task's own schema allows, a mask an answer; None without a schema."""
+        schema = decoding.json_schema
+        return None if schema is None else [self.schema_mask(schema) for _ in range(count)]
 
     def check(self, task: Task, inputs: Sequence[Mapping[str, str]]) -> None:
         """Refuse rows that cannot be asked, before anything is computed.

@@ -6,49 +6,57 @@ next. A limit on new tokens can still cut an answer short, so whoever asked vali
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from burnish.errors import fail
 from burnish.models.draw import Mask
+from burnish.records.decoding import MOST_SCHEMA_CHARACTERS
 
 # A schema is data from a request: beyond this it is refused before anything compiles it.
-_MOST_SCHEMA_BYTES = 64 << 10
+_MOST_SCHEMA_BYTES = MOST_SCHEMA_CHARACTERS
+
+
+def need_json() -> None:
+    """Refuse early where answers cannot be held to a schema.
+
+    Raises: decoding-missing-extra.
+    """
+    if find_spec("xgrammar") is None:
+        raise fail(
+            "decoding-missing-extra",
+            "the package xgrammar is not installed",
+            where="JSON schema",
+            fix="python -m pip install 'burnish[json]', or take the schema out",
+        )
 
 
 def schema_masks(
-    folder: Path, *, vocabulary: int, stop_ids: Sequence[int]
-) -> Callable[[dict[str, Any]], Mask]:
-    """From a JSON schema to a mask for one answer, for the tokenizer of a model folder.
+    tokenizer: Tokenizer, *, vocabulary: int, stop_ids: Sequence[int]
+) -> Callable[[str], Mask]:
+    """From the text of a JSON schema to a mask for one answer.
 
     `vocabulary` counts the language head's tokens. A mask serves one answer: make one for each row.
 
     Raises: decoding-missing-extra here; schema-refused for a schema that is too large or that xgrammar cannot compile.
     """
-    try:
-        import xgrammar  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise fail(
-            "decoding-missing-extra",
-            "the package xgrammar is not installed",
-            where="response_format",
-            fix="python -m pip install 'burnish[json]', or take the schema out",
-        ) from None
+    need_json()
+    import xgrammar  # pyright: ignore[reportMissingImports]
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     info = xgrammar.TokenizerInfo.from_huggingface(
-        tokenizer, vocab_size=vocabulary, stop_token_ids=list(stop_ids)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer),
+        vocab_size=vocabulary,
+        stop_token_ids=list(stop_ids),
     )
     compiler = xgrammar.GrammarCompiler(info, max_threads=1)
 
-    def mask_of(schema: dict[str, Any]) -> Mask:
-        text = json.dumps(schema)
+    def mask_of(text: str) -> Mask:
         if len(text) > _MOST_SCHEMA_BYTES:
             raise _refused(f"has {len(text)} bytes (at most {_MOST_SCHEMA_BYTES})")
         try:
@@ -82,7 +90,7 @@ def _refused(what: str) -> Exception:
     return fail(
         "schema-refused",
         what,
-        where="response_format",
+        where="JSON schema",
         expected="a JSON schema of objects, lists, texts, numbers and enumerations",
         fix="simplify the schema",
     )

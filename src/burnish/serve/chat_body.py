@@ -107,6 +107,8 @@ def decoding_of(asked: ChatRequest | CompletionRequest, task_decoding: Decoding)
     temperature = task_decoding.temperature if asked.temperature is None else asked.temperature
     if temperature == 0 and asked.top_p is not None and asked.top_p < 1:
         raise _refused("top_p", "at temperature 0 nothing is drawn")
+    is_chat = isinstance(asked, ChatRequest)
+    form = asked.response_format if is_chat else None
     stop = task_decoding.stop
     if asked.stop is not None:
         stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop)
@@ -125,8 +127,10 @@ def decoding_of(asked: ChatRequest | CompletionRequest, task_decoding: Decoding)
             "top_p": task_decoding.top_p if asked.top_p is None else asked.top_p,
             "stop": stop,
             "seed": task_decoding.seed if asked.seed is None else asked.seed,
-            # a request that draws cannot be a beam search
-            "beams": 1 if temperature > 0 or asked.stream else task_decoding.beams,
+            # a request that draws, streams or keeps a schema cannot be a beam search
+            "beams": 1 if temperature > 0 or asked.stream or form else task_decoding.beams,
+            # what the request says of the form of its answer goes before what the task says
+            "json_schema": task_decoding.json_schema if is_chat and not form else None,
         }
     )
 

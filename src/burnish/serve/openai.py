@@ -99,8 +99,8 @@ async def complete_chat(
     prompt = await asyncio.to_thread(_prompt, chat, messages, decoding)
     masks: tuple[Mask | None, ...] | None = None
     if schema is not None:
-        mask_of = await asyncio.to_thread(chat.schema_masks, answering.folder)
-        masks = tuple(mask_of(schema) for _ in range(count))
+        text = json.dumps(schema)
+        masks = tuple([await asyncio.to_thread(chat.schema_mask, text) for _ in range(count)])
     job = _job(
         asked,
         answering,

@@ -265,6 +265,7 @@ _SAMPLES: Mapping[str, str] = {
     "decoding.repetition_penalty": "repetition_penalty = 1.1",
     "decoding.stop": 'stop = ["User:"]',
     "decoding.seed": "seed = 0",
+    "decoding.json_schema": """json_schema = '''{"type": "object"}'''""",
     "slices": 'slices = ["channel"]',
     "abstain_below": "abstain_below = 0.5",
     "audit": "audit = 0.01",

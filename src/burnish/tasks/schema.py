@@ -36,6 +36,7 @@ NOTES: Mapping[str, str] = {
     "decoding.repetition_penalty": "Above 1 makes tokens less likely that stand in the text already.",
     "decoding.stop": "Texts that end an answer and do not belong to it.",
     "decoding.seed": "Decides what is drawn.",
+    "decoding.json_schema": "The text of a JSON schema that every answer keeps.",
     "truncate": "How prompts longer than the model reads are cut: the beginning (left) or end (right) of the last turn, or "
     "the oldest turns (window); without it they are refused.",
     "test_rows": "So many of the test rows are answered, drawn with the seed: writing takes seconds a row.",

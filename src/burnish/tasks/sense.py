@@ -16,6 +16,7 @@ from burnish.tasks.cron import cron_problem
 from burnish.tasks.encoding import known_encoding, near_encoding
 from burnish.tasks.kind import KINDS
 from burnish.tasks.lines import Path
+from burnish.tasks.sense_decoding import decoding_problems
 
 # What a gate may compare with: the baselines that always run, and the model that answers now; of kinds that answer with
 # texts also the base as it is, prompted.
@@ -80,6 +81,7 @@ def sense_problems(raw: Mapping[str, Any]) -> Iterator[Found]:
             yield from _metric((*path, "metric"), gate.get("metric"), known)
         closed = kind is None or kind.answers == "labels"
         yield from _gate(path, gate, rivals=RIVALS if closed else TEXT_RIVALS)
+    yield from decoding_problems(raw)
     yield from _files(raw)
     yield from _around(raw)
 
