@@ -168,7 +168,27 @@ def test_lengths_are_counted_against_the_limit() -> None:
     )
     (issue,) = [issue for issue in issues if issue.code == "text-too-long"]
     assert (issue.count, issue.rows) == (1, ("t.csv:2",))
-    assert "1 of 5 tokens" in issue.what
+    assert "1 of 5 tokens" in issue.what and "their ends are cut" in issue.what
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"kind": "extractive-qa"}, "overlapping windows, and nothing is lost"),
+        ({"kind": "qa"}, "training and serving refuse them"),
+        ({"kind": "qa", "truncate": "left"}, 'their prompts are cut (truncate = "left")'),
+    ],
+)
+def test_what_becomes_of_a_long_text_is_what_the_kind_does(
+    changes: dict[str, str], says: str
+) -> None:
+    fields = {"name": "t", "inputs": ("text",), "label": "label", "primary_metric": "f1"}
+    task = Task.model_validate(fields | changes)
+    rows = [make_example("one two three four", "other", 2), make_example("one", "refund", 3)]
+    counts = {"token_lengths": lambda inputs: [4, 1], "limit_tokens": 3}
+    issues = check(task, {"train": rows}, **counts)  # type: ignore[arg-type]
+    (issue,) = [issue for issue in issues if issue.code == "text-too-long"]
+    assert says in issue.what and "their ends are cut" not in issue.what
 
 
 def test_leakage_between_given_files_is_told() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from burnish.data.evidence import Finding, Scene, Seen
 from burnish.data.spill import Column
 from burnish.records.dataset import Issue
+from burnish.records.task import Task
 
 CODE = "text-too-long"
 _TOGETHER = 1000
@@ -37,16 +38,18 @@ class Lengths:
         numbers, lengths = self._long.all(), self._lengths.all()
         lost = int(lengths.sum()) - limit * len(lengths)
         longest_first = numbers[(-lengths).argsort(kind="stable")].tolist()
+        task = self._scene.task
+        what, fix = _fate(task)
         yield Finding(
             Issue(
                 code=CODE,
-                severity="warning",
+                severity="note" if task is not None and task.finds else "warning",
                 what=f"{len(numbers)} of {len(self._scene)} rows are longer than the {limit} tokens the model "
-                f"reads; their ends are cut ({lost} of {self._tokens} tokens, "
+                f"reads; {what} ({lost} of {self._tokens} tokens beyond the limit, "
                 f"the longest row has {int(lengths.max())})",
                 count=len(numbers),
                 rows=self._scene.places(longest_first),
-                fix="raise max_tokens if the model allows it, or shorten the texts",
+                fix=fix,
             ),
             longest_first,
         )
@@ -62,3 +65,23 @@ class Lengths:
                 self._long.add(number)
                 self._lengths.add(length)
         self._waiting.clear()
+
+
+def _fate(task: Task | None) -> tuple[str, str]:
+    """What becomes of a text that is too long, and what to do about it."""
+    if task is not None and task.finds:
+        return (
+            "they are read in overlapping windows, and nothing is lost",
+            "nothing, or raise max_tokens if the model allows it: fewer windows answer faster",
+        )
+    if task is not None and task.writes and task.truncate is None:
+        return (
+            "training and serving refuse them",
+            "set truncate, raise max_tokens if the model allows it, or shorten the texts",
+        )
+    if task is not None and task.writes:
+        return (
+            f'their prompts are cut (truncate = "{task.truncate}")',
+            "raise max_tokens if the model allows it, or shorten the texts",
+        )
+    return "their ends are cut", "raise max_tokens if the model allows it, or shorten the texts"
