@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -36,7 +37,13 @@ def adapter_base(cache_folder: Path, model_type: str) -> BaseModel:
 
 
 def adapted_bundle(
-    workspace: Workspace, task: Task, base: BaseModel, *, seed: int, method: str = "lora"
+    workspace: Workspace,
+    task: Task,
+    base: BaseModel,
+    *,
+    seed: int,
+    method: str = "lora",
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> Bundle:
     """A bundle of the base with an adapter drawn from `seed`, merged."""
     recipe = Recipe.model_validate({"base": base.spec, "method": method})
@@ -54,7 +61,7 @@ def adapted_bundle(
         save_writer(writer, model, stop_ids=writer.end_ids)
         fitted = open_chat_model(
             model,
-            precision="fp32",
+            precision=precision,
             max_tokens=MAX_TOKENS,
             new_tokens=task.decoding.max_new_tokens,
         )
@@ -76,7 +83,7 @@ def adapted_bundle(
             dataset_id="d" * 16,
             report_id=f"{seed:016x}",
             golden_inputs=[{"messages": '[{"role":"user","content":"Hi"}]'}],
-            precision="fp32",
+            precision=precision,
             max_tokens=MAX_TOKENS,
             card="# Card\n",
             at=AT,

@@ -298,3 +298,14 @@ def test_wrong_words_are_told_with_the_right_ones(place: Place, tmp_path: Path) 
     (tmp_path / "there").mkdir()
     with pytest.raises(BurnishError, match="export-exists"):
         place.export(bundle, tmp_path / "there", "safetensors")
+
+
+def test_a_version_that_answers_in_bf16_is_compared_in_fp32(place: Place, tmp_path: Path) -> None:
+    base = adapter_base(place.cache, "llama")
+    bundle = adapted_bundle(
+        place.workspace, chat_task(name="halves"), base, seed=1, precision="bf16"
+    )
+    for format in ("safetensors", "adapter"):
+        record = place.export(bundle, tmp_path / format, format)
+        # the format loses nothing, though the version itself rounds
+        assert record.difference < 1e-4 and record.limit == 1e-3

@@ -10,13 +10,14 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from burnish.deploy.export import Rescored
+from burnish.deploy.engine import load_engine
+from burnish.deploy.export import Rescored, Source
 from burnish.deploy.golden import TOLERANCE as PROBABILITY_LIMIT
 from burnish.deploy.golden_text import TOLERANCE as NATS_LIMIT
+from burnish.evaluate.predict import predict
 from burnish.models.learner import hush
 from burnish.records.deployment import Golden
 from burnish.records.encoding import FloatArray
-from burnish.records.task import Task
 from burnish.tasks.kind import kind_of
 
 
@@ -29,22 +30,38 @@ class Said:
 
 
 def reads_as_golden(
-    score: Callable[[Golden], Said],
-    golden: Sequence[Golden],
-    *,
-    precision: str,
-    tools: dict[str, str],
+    score: Callable[[Golden], Said], source: Source, *, tools: dict[str, str]
 ) -> Rescored:
-    """Answers of golden rows as likely as they were when the version made them at its precision, and as greedy."""
-    rows = [row for row in golden if row.surprise is not None and row.answer_ids]
+    """Golden answers as likely as the version finds them, and those that greedy decoding writes again."""
+    rows = [row for row in source.golden if row.surprise is not None and row.answer_ids]
     said = [score(row) for row in rows]
     off = [
-        abs(-one.logprob - (row.surprise or 0.0)) / len(row.answer_ids)
-        for row, one in zip(rows, said, strict=True)
+        abs(-one.logprob - nats) / len(row.answer_ids)
+        for row, nats, one in zip(rows, _nats(source, rows), said, strict=True)
     ]
     same = sum(one.greedy for one in said)
-    limit = NATS_LIMIT[precision]
+    limit = NATS_LIMIT["fp32"]
     return Rescored(len(rows), same, max(off, default=0.0), "nats a token", limit, tools)
+
+
+def _nats(source: Source, rows: Sequence[Golden]) -> list[float]:
+    """How unlikely the version finds its golden answers in fp32: an export is held to that, whatever it answers in."""
+    bundle = source.opened.bundle
+    if bundle.precision == "fp32":
+        return [row.surprise or 0.0 for row in rows]
+    from burnish.models.chat_model import open_chat_model
+    from burnish.models.likelihood import answer_logprobs
+
+    model = open_chat_model(
+        source.folder,
+        precision="fp32",
+        max_tokens=bundle.max_tokens,
+        new_tokens=source.opened.task.decoding.max_new_tokens,
+    )
+    told = answer_logprobs(
+        model.writer, [row.ids for row in rows], [row.answer_ids for row in rows]
+    )
+    return [-sum(one) for one in told]
 
 
 def writer_score(model: Any) -> Callable[[Golden], Said]:
@@ -69,23 +86,28 @@ def writer_score(model: Any) -> Callable[[Golden], Said]:
     return score
 
 
-def labels_as_golden(
-    told_RL: FloatArray,
-    task: Task,
-    golden: Sequence[Golden],
-    *,
-    precision: str,
-    tools: dict[str, str],
-) -> Rescored:
-    """Probabilities (R, L) of golden rows as they were, and the same labels."""
+def labels_as_golden(told_RL: FloatArray, source: Source, *, tools: dict[str, str]) -> Rescored:
+    """Probabilities (R, L) of golden rows as the version gives them in fp32, and the labels it gave."""
+    task, golden, bundle = source.opened.task, source.golden, source.opened.bundle
     kind = kind_of(task)
-    before_RL = np.array([row.probabilities for row in golden])
+    golden_RL = np.array([row.probabilities for row in golden])
+    before_RL = golden_RL
+    if bundle.precision != "fp32":
+        fitted = load_engine(
+            source.folder,
+            task,
+            engine=bundle.engine,
+            precision="fp32",
+            max_tokens=bundle.max_tokens,
+        )
+        answers = predict(fitted, task, [row.inputs for row in golden])
+        before_RL = np.stack([one.probabilities_L for one in answers])
     same = sum(
         kind.decode(task, one).label == kind.decode(task, other).label
-        for one, other in zip(told_RL, before_RL, strict=True)
+        for one, other in zip(told_RL, golden_RL, strict=True)
     )
     difference = float(np.abs(told_RL - before_RL).max(initial=0.0))
-    limit = PROBABILITY_LIMIT[precision]
+    limit = PROBABILITY_LIMIT["fp32"]
     return Rescored(len(golden), same, difference, "probability", limit, tools)
 
 

@@ -72,5 +72,4 @@ def rescore(source: Source, target: Path) -> Rescored:
         )
     model = cast(Any, load_adapter(plain_writer(base), target)).eval()
     tools = versions_of("peft", "transformers", "torch")
-    precision = source.opened.bundle.precision
-    return reads_as_golden(writer_score(model), source.golden, precision=precision, tools=tools)
+    return reads_as_golden(writer_score(model), source, tools=tools)

@@ -60,8 +60,7 @@ def rescore(source: Source, target: Path) -> Rescored:
     opened, golden, tools = source.opened, source.golden, versions_of("transformers", "torch")
     bundle = opened.bundle
     if bundle.engine == "writer":
-        score = writer_score(plain_writer(target))
-        return reads_as_golden(score, golden, precision=bundle.precision, tools=tools)
+        return reads_as_golden(writer_score(plain_writer(target)), source, tools=tools)
     if isinstance(opened, OpenedText):
         return _spans(opened, target, golden, tools=tools)
     if bundle.engine == "transformers":
@@ -72,12 +71,12 @@ def rescore(source: Source, target: Path) -> Rescored:
             target,
             opened.task,
             engine=bundle.engine,
-            precision=bundle.precision,
+            precision="fp32",
             max_tokens=bundle.max_tokens,
         )
         answers = predict(fitted, opened.task, [row.inputs for row in golden])
         told_RL = np.stack([one.probabilities_L for one in answers])
-    return labels_as_golden(told_RL, opened.task, golden, precision=bundle.precision, tools=tools)
+    return labels_as_golden(told_RL, source, tools=tools)
 
 
 def _spans(

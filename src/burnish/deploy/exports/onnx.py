@@ -98,13 +98,8 @@ def rescore(source: Source, target: Path) -> Rescored:
     if opened.bundle.engine == "span":
         return _spans(source, ask, tools=tools)
     logits_RL = np.concatenate([ask(row.ids, None)[0] for row in source.golden])
-    return labels_as_golden(
-        kind_of(opened.task).probabilities(logits_RL),
-        opened.task,
-        source.golden,
-        precision=opened.bundle.precision,
-        tools=tools,
-    )
+    told_RL = kind_of(opened.task).probabilities(logits_RL)
+    return labels_as_golden(told_RL, source, tools=tools)
 
 
 def _spans(source: Source, ask: Any, *, tools: dict[str, str]) -> Rescored:
