@@ -6,6 +6,7 @@ Run as a program it is a server: python tests/deployed.py ROOT PORT [SETTING=NUM
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from pathlib import Path
 from burnish.deploy.bundle import identity, make_bundle
 from burnish.deploy.engine import load_engine
 from burnish.deploy.engines import majority
+from burnish.deploy.vllm_process import VllmSettings
 from burnish.records.deployment import Bundle
 from burnish.records.report import Verdict
 from burnish.records.task import Task
@@ -161,9 +163,11 @@ def server_on(
     task: Task | None = None,
     also: Sequence[str] = (),
     cache: Path | None = None,
+    vllm: Sequence[str] = (),
+    patience: float = 120,
     **limits: float,
 ) -> Iterator[Server]:
-    """A running server; with `ready` it has said so."""
+    """A running server; with `ready` it has said so. `vllm` is its command and further arguments."""
     import httpx
 
     port = free_port()
@@ -172,7 +176,10 @@ def server_on(
     if task is not None:
         command.append(f"task={task.model_dump_json()}")
     if cache is not None:
-        command += [f"also={','.join(also)}", f"cache={cache}"]
+        command += [f"also={','.join(also)}"] if also else []
+        command += [f"cache={cache}"]
+    if vllm:
+        command.append(f"vllm={json.dumps(list(vllm))}")
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -185,7 +192,7 @@ def server_on(
     server = Server(process, f"http://127.0.0.1:{port}", lines)
     probe = "/readyz" if ready else "/healthz"
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + patience
         while True:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the server did not start:\n{server.log()}")
@@ -225,6 +232,9 @@ def main() -> None:
             limits[name] = tuple(value.split(","))
         elif name == "cache":
             limits[name] = Path(value)
+        elif name == "vllm":
+            first, *others = json.loads(value)
+            limits[name] = VllmSettings(first, tuple(others), dict(os.environ))
         else:
             limits[name] = int(number) if (number := float(value)).is_integer() else number
     serve(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def texts_of(task: Task, rows: Sequence[Example]) -> list[str]:
     """What a tiny base that writes learns its words from: questions and labels."""
-    return [turn.content for turns, _, _ in _taught(task, rows) for turn in turns]
+    return [turn.content for turns, _, _ in taught(task, rows) for turn in turns]
 
 
 def train(
@@ -51,7 +51,7 @@ def train(
         )
     codec = choice_codec(base.folder, task, max_tokens=recipe.max_tokens, template=recipe.template)
     learnt, judged = (
-        lessons_from(codec, _taught(task, rows[split])) for split in ("train", "validation")
+        lessons_from(codec, taught(task, rows[split])) for split in ("train", "validation")
     )
     with lock(project.workspace, "train"), edge.interruptible() as stop:
         return fit_text(
@@ -71,7 +71,8 @@ def train(
         )
 
 
-def _taught(task: Task, rows: Sequence[Example]) -> list[tuple[tuple[Message, ...], str, float]]:
+def taught(task: Task, rows: Sequence[Example]) -> list[tuple[tuple[Message, ...], str, float]]:
+    """What the base is asked for each labelled row, and the label that it is to say, with place and weight."""
     from burnish.encode.render import render
     from burnish.records.label import label_names
     from burnish.tasks.choice import choice_prompt

@@ -7,13 +7,19 @@ import dataclasses
 import getpass
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from burnish.errors import fail
 from burnish.project import Edge
 from burnish.records.run import Step
 from burnish.store.keyed import KEY_BYTES
+
+if TYPE_CHECKING:
+    from burnish.deploy.vllm_process import VllmSettings
 
 
 def now() -> str:
@@ -28,6 +34,25 @@ def cache_folder() -> Path:
         return Path(named)
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "burnish"
+
+
+def vllm_settings(command: str, arguments: tuple[str, ...]) -> VllmSettings:
+    """How vLLM is started: by that command, with what this process finds in its environment.
+
+    Raises: vllm-missing.
+    """
+    found = shutil.which(command)
+    if found is None:
+        raise fail(
+            "vllm-missing",
+            f'there is no command "{command}"',
+            where="--vllm-command",
+            expected="vLLM, installed in an environment of its own",
+            fix="python -m venv vllm-env, install vllm there, and pass --vllm-command vllm-env/bin/vllm",
+        )
+    from burnish.deploy.vllm_process import VllmSettings
+
+    return VllmSettings(found, arguments, dict(os.environ))
 
 
 def fresh_key() -> bytes:

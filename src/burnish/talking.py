@@ -35,10 +35,8 @@ class Voice:
 
         Raises: prompt-too-long, and the codes of rendering and generation.
         """
-        from burnish.models.chat_model import with_room
-
         turns = normalise_turns(self.task.normalise, turns)
-        codec = with_room(self.chat.codec, new_tokens=decoding.max_new_tokens)
+        codec = self.chat.codec.with_room(new_tokens=decoding.max_new_tokens)
         prompt = codec.prompt(turns, where="conversation")
         spoken = Spoken(self.chat, decoding)
         for piece in self.chat.pieces([prompt], decoding, seeds=[decoding.seed]):

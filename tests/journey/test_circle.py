@@ -129,6 +129,9 @@ def test_plain_transformers_gives_the_servers_probabilities(server, bundle: Path
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from burnish.deploy.bundle import load_bundle
+    from burnish.deploy.golden import TOLERANCE
+
     texts = ["My card has not arrived yet", "why was I charged?", "ok", "Ünïcødé 💳 card?"]
     tokenizer = AutoTokenizer.from_pretrained(bundle, local_files_only=True)
     model = AutoModelForSequenceClassification.from_pretrained(bundle, local_files_only=True).eval()
@@ -139,9 +142,11 @@ def test_plain_transformers_gives_the_servers_probabilities(server, bundle: Path
     body = {"inputs": texts, "model": "banking"}
     reply = httpx.post(f"{address}/v1/predictions", json=body, headers=headers, timeout=60).json()
     labels = [model.config.id2label[i] for i in range(plain.shape[1])]
+    # transformers computes in fp32; a version that was trained in bf16 answers in bf16, within what its golden rows allow
+    limit = 1e-4 if load_bundle(bundle).precision == "fp32" else TOLERANCE["bf16"]
     for row, prediction in zip(plain, reply["predictions"], strict=True):
         ours = [prediction["probabilities"][label] for label in labels]
-        assert row == pytest.approx(ours, abs=1e-4)
+        assert row == pytest.approx(ours, abs=limit)
 
 
 def test_bf16_stays_within_its_tolerance(bundle: Path) -> None:

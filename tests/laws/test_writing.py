@@ -16,9 +16,10 @@ from transformers.pytorch_utils import Conv1D
 
 from burnish.errors import BurnishError
 from burnish.models.draw import choice_mask
-from burnish.models.generate import Asked, Generated, generate, next_logits, opened, stream
+from burnish.models.generate import Asked, generate, next_logits, opened, stream
 from burnish.models.learner import layout_of
 from burnish.models.likelihood import choice_log_likelihoods
+from burnish.models.pieces import Generated
 from burnish.models.room import Room
 from burnish.models.writer import (
     Writer,

@@ -97,7 +97,7 @@ def test_on_a_shared_base_each_version_answers_as_alone(
     workspace = make_workspace(tmp_path / "burnish")
     bundles = [adapted_bundle(workspace, TASK, base, seed=s, method=method) for s in (1, 2)]
     bases = cached_bases(tmp_path / "cache")
-    shared = [open_text_bundle(workspace.bundles / one.id, bases=bases) for one in bundles]
+    shared = [open_text_bundle(workspace.bundles / one.id, host=bases) for one in bundles]
     assert all(one.shares_base for one in shared) and len(bases.held) == 1
     (held,) = bases.held.values()
     alone = [open_text_bundle(workspace.bundles / one.id).fitted for one in bundles]
@@ -197,7 +197,7 @@ def test_an_adapter_that_is_not_that_of_the_merged_weights_is_found_by_the_golde
         # alone the merged weights answer, and they are right
         assert answers_of(open_text_bundle(folder).fitted) == place.alone(1)
         with pytest.raises(BurnishError) as caught:
-            open_text_bundle(folder, bases=cached_bases(place.cache))
+            open_text_bundle(folder, host=cached_bases(place.cache))
         assert {one.code for one in caught.value.problems} == {"golden-texts-differ"}
     finally:
         shutil.rmtree(folder)
@@ -208,7 +208,7 @@ def test_without_its_base_a_version_answers_with_weights_of_its_own(
     place: Place, tmp_path: Path
 ) -> None:
     folder = place.workspace.bundles / place.bundles[0].id
-    opened = open_text_bundle(folder, bases=cached_bases(tmp_path / "empty"))
+    opened = open_text_bundle(folder, host=cached_bases(tmp_path / "empty"))
     assert not opened.shares_base
     assert answers_of(opened.fitted) == place.alone(1)
     # a base that is not whole is as good as none
@@ -216,4 +216,4 @@ def test_without_its_base_a_version_answers_with_weights_of_its_own(
     shutil.copytree(place.cache, cache)
     (weights,) = cache.glob("tiny-llama-*/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
-    assert not open_text_bundle(folder, bases=cached_bases(cache)).shares_base
+    assert not open_text_bundle(folder, host=cached_bases(cache)).shares_base

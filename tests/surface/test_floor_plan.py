@@ -16,7 +16,7 @@ from source_tree import PACKAGE, ROOT, Module, calls, dotted, imports, modules
 # From left to right: a room may import what stands before it. The last three are the ways in.
 ROOMS = (
     "errors", "records", "store", "tasks", "data", "encode", "models", "train", "evaluate", "decide",
-    "deploy", "serve", "monitor", "retrain", "project", "curate", "finding", "writing", "choosing", "lifecycle", "talking", "exporting", "maintain", "forgetting", "examine", "edge", "api", "cli", "__main__",
+    "deploy", "serve", "monitor", "retrain", "project", "curate", "finding", "writing", "choosing", "lifecycle", "showing", "talking", "exporting", "maintain", "forgetting", "examine", "edge", "api", "cli", "__main__",
 )  # fmt: skip
 DOORS = {
     "data/shapes": "test_shapes",

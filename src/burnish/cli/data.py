@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from burnish.cli.options import HERE, BaseOption, JsonOption, ProjectOption
 from burnish.cli.suggest import show_suggestion
 from burnish.errors import EXIT_DONE, EXIT_USAGE, fail, nearest
 from burnish.records.example import SPLITS, Split
+
+if TYPE_CHECKING:
+    from burnish.showing import ShownRow
 
 app = typer.Typer(help="Look at the data: check it, see its tokens, compare its versions.")
 
@@ -115,64 +118,41 @@ def show(
     base: BaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print rows as the model sees them: tokens, the one that carries the loss, the target, what was cut."""
-    from burnish import curate, lifecycle
-    from burnish.encode.render import render
-    from burnish.encode.show import show as views_of
-    from burnish.encode.tokenise import load_tokeniser, tokenise
-    from burnish.project import open_project, using_rows
-    from burnish.records.label import label_names
+    """Print rows as the model sees them: tokens, those that carry the loss, the target, what was cut."""
+    from burnish.project import open_project
+    from burnish.showing import show_rows
 
     opened = open_project(project)
-    edge = terminal_edge()
     recipe = recipe_of(
         project, base=base, method=None, epochs=None, learning_rate=None, max_tokens=None, seed=None
     )
-    with using_rows(opened):
-        prepared = curate.prepare(opened, edge, recipe=recipe)
-        model = lifecycle.fetch(opened, prepared, recipe, edge)
-    tokeniser = load_tokeniser(model.folder, max_tokens=recipe.max_tokens)
-    examples = [
-        (split, example) for split, rows in prepared.rows.items() for example in rows
-        if row is None or example.source.where == row
-    ][:count]  # fmt: skip
-    if not examples:
-        raise fail(
-            "row-unknown",
-            f'no row "{row}" in dataset {prepared.dataset.id}',
-            expected='a place such as "tickets.csv:812" of a row that is used',
-            fix="burnish data check shows the rows that were rejected",
-        )
-    encodings = tokenise(tokeniser, [render(opened.task, one.inputs) for _, one in examples])
-    shown = []
-    for (split, example), encoding in zip(examples, encodings, strict=True):
-        names = label_names(example.label) if example.label else ()
-        views = views_of(encoding, tokeniser=tokeniser)
-        if as_json:
-            shown.append(
-                {
-                    "row": example.source.where,
-                    "split": split,
-                    "labels": list(names),
-                    "tokens": [
-                        {"id": v.id, "token": v.token, "text": v.text, "role": v.role}
-                        for v in views
-                    ],
-                    "dropped_tokens": encoding.dropped_tokens,
-                }
-            )
-            continue
-        target = ", ".join(names) or "(none)"
-        say.result(f"{example.source.where}  {split}  target: {target}  {len(encoding)} tokens")
-        say.result("  " + " ".join(_coloured(view.token, view.role) for view in views))
-        say.result("  " + " ".join(str(view.id) for view in views if view.id >= 0))
+    shown = show_rows(opened, terminal_edge(), recipe=recipe, row=row, count=count)
     if as_json:
-        say.as_json(shown)
-    else:
-        say.result(
-            "green or [ ] carries the loss (the pooled token); dim or < > was added; struck out or "
-            "~ ~ was cut off"
-        )
+        say.as_json([_as_json(one) for one in shown])
+        return
+    for one in shown:
+        target = ", ".join(one.labels) or "(none)"
+        length = sum(1 for part in one.parts for view in part if view.id >= 0)
+        parts = f" in {len(one.parts)} windows" if len(one.parts) > 1 else ""
+        say.result(f"{one.where}  {one.split}  target: {target}  {length} tokens{parts}")
+        for part in one.parts:
+            say.result("  " + " ".join(_coloured(view.token, view.role) for view in part))
+            say.result("  " + " ".join(str(view.id) for view in part if view.id >= 0))
+    say.result("green or [ ] carries the loss; dim or < > was added; struck out or ~ ~ was cut off")
+
+
+def _as_json(shown: ShownRow) -> dict[str, object]:
+    parts = [
+        [{"id": v.id, "token": v.token, "text": v.text, "role": v.role} for v in part]
+        for part in shown.parts
+    ]
+    return {
+        "row": shown.where,
+        "split": shown.split,
+        "labels": list(shown.labels),
+        **({"windows": parts} if shown.in_windows else {"tokens": parts[0]}),
+        "dropped_tokens": shown.dropped_tokens,
+    }
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ from burnish.cli import say
 from burnish.cli.edge import terminal_edge
 from burnish.cli.options import HERE, JsonOption, ProjectOption
 from burnish.errors import fail
+
+if TYPE_CHECKING:
+    from burnish.records.deployment import Deployment
+    from burnish.store.workspace import Workspace
 
 _SHOWN_CHARACTERS = 40
 
@@ -120,19 +124,40 @@ def serve(
         list[str] | None,
         typer.Option(help="A version that answers too, to requests that name it; may be repeated."),
     ] = None,
+    engine: Annotated[
+        Literal["torch", "vllm"],
+        typer.Option(
+            help="Who computes for models that write: this process, or vLLM in one of its own."
+        ),
+    ] = "torch",
+    vllm_command: Annotated[
+        str, typer.Option(help="With --engine vllm: the command, of whatever environment it is in.")
+    ] = "vllm",
+    vllm_argument: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='With --engine vllm: a further argument of "vllm serve", such as --vllm-argument=--gpu-memory-utilization=0.5; may be repeated.'
+        ),
+    ] = None,
     project: ProjectOption = HERE,
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM; follows promotions and rollbacks while running."""
     from burnish.deploy.versions import find_live, find_version
-    from burnish.edge import cache_folder
+    from burnish.edge import cache_folder, vllm_settings
     from burnish.project import open_project
     from burnish.serve.app import serve as serve_app
     from burnish.serve.app import token_of
     from burnish.serve.settings import ServeSettings
 
     opened = open_project(project)
-    for version in also or ():
-        find_version(opened.workspace, opened.task.name, version=version)
+    live = find_live(opened.workspace, opened.task.name)
+    held = [find_version(opened.workspace, opened.task.name, version=one) for one in also or ()]
+    vllm = None
+    if engine == "vllm":
+        vllm = vllm_settings(vllm_command, tuple(vllm_argument or ()))
+        for one in [live, *held]:
+            if one is not None:
+                _refuse_unfit(opened.workspace, one)
     token = token_of(opened.workspace)
     settings = ServeSettings(
         workspace=opened.workspace,
@@ -143,6 +168,7 @@ def serve(
         hosts=tuple(allow_host or ()),
         also=tuple(also or ()),
         cache=cache_folder(),
+        vllm=vllm,
     )
     # the server drains on SIGTERM by itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -151,10 +177,12 @@ def serve(
         columns = ", ".join(f'"{name}": "..."' for name in opened.task.inputs)
         say.result(f"serving {opened.task.name} on {address}")
         say.result(f"token in {opened.workspace.token_path}")
-        if find_live(opened.workspace, opened.task.name) is None:
+        if live is None:
             say.result(
                 "nothing is live yet: burnish run, then burnish promote; this server follows"
             )
+        if vllm is not None:
+            say.result("vLLM computes: it answers when it has started, which may take minutes")
         for version in settings.also:
             say.result(f'{version} answers requests that name it: "model": "{version}"')
         say.result(
@@ -165,6 +193,15 @@ def serve(
         sys.stdout.flush()
 
     serve_app(settings, announce=announce)
+
+
+def _refuse_unfit(workspace: Workspace, deployment: Deployment) -> None:
+    """Say at once what vLLM would refuse minutes later."""
+    from burnish.deploy.bundle import load_bundle, load_task_of
+    from burnish.deploy.vllm import refuse_unfit
+
+    folder = workspace.bundles / deployment.bundle_id
+    refuse_unfit(folder, load_task_of(folder), load_bundle(folder))
 
 
 def _moment(at: str) -> str:

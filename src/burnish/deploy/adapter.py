@@ -5,18 +5,18 @@ base in memory.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydantic
 
+from burnish.deploy.host import Hosted
 from burnish.records.deployment import Adapter, Bundle
 from burnish.records.task import Task
 
 if TYPE_CHECKING:
-    from burnish.models.chat_model import ChatModel
     from burnish.models.writer import Writer
 
 ADAPTER_FOLDER = "adapter"
@@ -56,7 +56,10 @@ class Bases:
     find: Callable[[str], Path | None]
     held: dict[BaseKey, Writer] = field(default_factory=dict)
 
-    def open(self, folder: Path, task: Task, bundle: Bundle) -> ChatModel | None:
+    # an adapter beside a base that is held costs little
+    opens_shadows = True
+
+    def open(self, folder: Path, task: Task, bundle: Bundle) -> Hosted | None:
         """The model of a verified bundle on its shared base; None where it has no adapter, or its base is not here whole.
 
         Raises: the codes of load_writer and open_codec.
@@ -70,7 +73,7 @@ class Bases:
         from burnish.models.chat_model import open_chat_model
         from burnish.models.shared_base import with_adapter
 
-        return open_chat_model(
+        chat = open_chat_model(
             folder,
             precision=bundle.precision,
             max_tokens=bundle.max_tokens,
@@ -78,11 +81,20 @@ class Bases:
             truncate=task.truncate,
             writer=with_adapter(base, folder / ADAPTER_FOLDER),
         )
+        return Hosted(chat, base_key(adapter, bundle), shares_base=True)
 
-    def keep(self, used: Collection[BaseKey]) -> None:
+    def keep(self, used: Collection[Hashable]) -> None:
         """Let go of the bases that no model uses any more."""
         for key in [key for key in self.held if key not in used]:
             del self.held[key]
+
+    def broken(self) -> tuple[Hashable, ...]:
+        """Weights in this process do not break by themselves."""
+        return ()
+
+    def stop(self) -> None:
+        """Let go of every base."""
+        self.held.clear()
 
     def _base(self, adapter: Adapter, bundle: Bundle) -> Writer | None:
         key = base_key(adapter, bundle)

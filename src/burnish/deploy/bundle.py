@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import pydantic
 
-from burnish.deploy.adapter import Bases, read_adapter
+from burnish.deploy.adapter import read_adapter
 from burnish.deploy.engine import load_engine, load_text_engine
 from burnish.deploy.golden import GOLDEN_FILE, golden_text, make_golden, verify_golden
 from burnish.deploy.golden_text import make_golden_texts, verify_golden_texts
+from burnish.deploy.host import Host, Hosted
 from burnish.errors import BurnishError, Problem, fail
 from burnish.records.deployment import Bundle
 from burnish.records.record import content_id
@@ -71,12 +72,17 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class OpenedText:
-    """The same for a task whose answers are texts. `shares_base`: its weights are a base's, and an adapter's."""
+    """The same for a task whose answers are texts. `hosted` where a host holds its weights."""
 
     bundle: Bundle
     task: Task
     fitted: FittedText
-    shares_base: bool = False
+    hosted: Hosted | None = None
+
+    @property
+    def shares_base(self) -> bool:
+        """Whether its weights are a base's, and an adapter's."""
+        return self.hosted is not None and self.hosted.shares_base
 
 
 def make_bundle(
@@ -95,13 +101,13 @@ def make_bundle(
     card: str,
     at: str,
     verdict: Verdict | None = None,
-    bases: Bases | None = None,
+    host: Host | None = None,
 ) -> Bundle:
     """Write a bundle, load it again as a server would, and publish it only when it answers the same.
 
     `model_folder_writer` writes the engine's files into the folder it is given. The golden rows come
     from `fitted`, the model that was evaluated; the reloaded one must reproduce them. The same
-    content gives the same id, and a bundle that exists is left as it is. With `bases` an adapter in the bundle must
+    content gives the same id, and a bundle that exists is left as it is. With `host` an adapter in the bundle must
     reproduce them on its base too.
 
     Raises: bundle-differs when the written model does not reproduce the golden rows, merge-differs when its adapter
@@ -139,7 +145,7 @@ def make_bundle(
                 CARD_FILE: card,
             }.items():
                 (draft / name).write_text(text, encoding="utf-8")
-            _prove(draft, task, unnamed, bases)
+            _prove(draft, task, unnamed, host)
             bundle = unnamed.model_copy(update={"id": identity(unnamed, _digests(draft))})
             _publish(draft, bundle, workspace.bundles / bundle.id)
         except Exception as error:
@@ -193,13 +199,13 @@ def load_task_of(folder: Path) -> Task:
 
 
 def open_any(
-    folder: Path, *, bundle_id: str | None = None, bases: Bases | None = None
+    folder: Path, *, bundle_id: str | None = None, host: Host | None = None
 ) -> Opened | OpenedText:
     """Verify a bundle's bytes, load its model, recompute its golden rows: only then may it answer.
 
-    `bundle_id` is the id that was promoted; a folder holding another bundle is refused. With `bases` a model that has an
-    adapter answers on the base it shares with others, where that base is here; its golden rows hold it to its merged
-    weights all the same.
+    `bundle_id` is the id that was promoted; a folder holding another bundle is refused. With `host` a model
+    that writes answers on weights that the host holds, where it has them: on a base that it shares with others, or in
+    vLLM. Its golden rows hold it to its own merged weights all the same.
 
     Raises: bundle-missing, bundle-tampered, golden-broken, golden-ids-differ, golden-probabilities-differ,
     golden-texts-differ, engine-unknown, and what the engine raises.
@@ -208,7 +214,7 @@ def open_any(
     if bundle_id is not None and bundle.id != bundle_id:
         raise BurnishError((_tampered(BUNDLE_FILE, f"it is bundle {bundle.id}, not {bundle_id}"),))
     task = load_task_of(folder)
-    opened, problems = _loaded(folder, task, bundle, bases)
+    opened, problems = _loaded(folder, task, bundle, host)
     if problems:
         raise BurnishError(problems)
     return opened
@@ -226,32 +232,35 @@ def open_bundle(folder: Path, *, bundle_id: str | None = None) -> Opened:
 
 
 def open_text_bundle(
-    folder: Path, *, bundle_id: str | None = None, bases: Bases | None = None
+    folder: Path, *, bundle_id: str | None = None, host: Host | None = None
 ) -> OpenedText:
     """The same for a bundle that answers with texts.
 
     Raises: bundle-other-kind, and the codes of open_any.
     """
-    opened = open_any(folder, bundle_id=bundle_id, bases=bases)
+    opened = open_any(folder, bundle_id=bundle_id, host=host)
     if isinstance(opened, Opened):
         raise _other_kind(opened.task, wanted="texts")
     return opened
 
 
 def _loaded(
-    folder: Path, task: Task, bundle: Bundle, bases: Bases | None = None
+    folder: Path, task: Task, bundle: Bundle, host: Host | None = None
 ) -> tuple[Opened | OpenedText, tuple[Problem, ...]]:
     """A bundle's model and what is wrong with its golden rows."""
     engine, precision, tokens = bundle.engine, bundle.precision, bundle.max_tokens
     if task.is_closed:
         fitted = load_engine(folder, task, engine=engine, precision=precision, max_tokens=tokens)
         return Opened(bundle, task, fitted), verify_golden(fitted, task, folder, precision)
-    shared = bases.open(folder, task, bundle) if bases is not None else None
-    texts = shared or load_text_engine(
-        folder, task, engine=engine, precision=precision, max_tokens=tokens
-    )
-    opened = OpenedText(bundle, task, texts, shares_base=shared is not None)
-    return opened, verify_golden_texts(texts, task, folder, precision)
+    hosted = host.open(folder, task, bundle) if host is not None else None
+    if hosted is None:
+        texts = load_text_engine(
+            folder, task, engine=engine, precision=precision, max_tokens=tokens
+        )
+        problems = verify_golden_texts(texts, task, folder, precision)
+        return OpenedText(bundle, task, texts), problems
+    problems = verify_golden_texts(hosted.fitted, task, folder, precision, limit=hosted.limit)
+    return OpenedText(bundle, task, hosted.fitted, hosted), problems
 
 
 def _other_kind(task: Task, *, wanted: str) -> BurnishError:
@@ -274,14 +283,14 @@ def _publish(draft: Path, bundle: Bundle, target: Path) -> None:
         (staging / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=1), encoding="utf-8")
 
 
-def _prove(draft: Path, task: Task, bundle: Bundle, bases: Bases | None) -> None:
+def _prove(draft: Path, task: Task, bundle: Bundle, host: Host | None) -> None:
     """Load what was written as a server would; raise when it does not answer as the fitted model did."""
     _, problems = _loaded(draft, task, bundle)
     if problems:
         raise BurnishError((_differs(len(problems)), *problems))
-    if bases is None or read_adapter(draft) is None:
+    if host is None or read_adapter(draft) is None:
         return
-    _, problems = _loaded(draft, task, bundle, bases)
+    _, problems = _loaded(draft, task, bundle, host)
     if problems:
         what = f"the adapter answers {len(problems)} golden rows otherwise than the merged weights"
         raise BurnishError((_differs(len(problems), "merge-differs", what), *problems))

@@ -131,7 +131,7 @@ def bundle_candidate(
         ),
         at=at,
         verdict=report.verdict,
-        bases=Bases({base.sha256: base.folder}.get) if tuned else None,
+        host=Bases({base.sha256: base.folder}.get) if tuned else None,
     )
 
 

@@ -6,7 +6,7 @@ What a row of training begins with and what a server sends are made by the same 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from burnish.encode.chat_template import ChatTemplate
 from burnish.encode.fit_prompt import FittedPrompt, Truncate, fit_prompt
@@ -66,6 +66,21 @@ class Codec:
             truncate=self.truncate,
             where=where,
         )
+
+    def with_room(self, *, new_tokens: int) -> Codec:
+        """The same for answers of at most so many tokens: longer ones than it was made for leave less to the prompt,
+        shorter ones change nothing, so that prompts are cut as they were in training.
+
+        Raises: answer-room.
+        """
+        if self.template is None:
+            return self
+        room = self.tokeniser.max_tokens - new_tokens
+        if room >= self.prompt_tokens:
+            return self
+        if room < 1:
+            raise no_room(new_tokens, most=self.tokeniser.max_tokens)
+        return replace(self, prompt_tokens=room)
 
     def length(self, messages: Sequence[Message]) -> int:
         """The tokens of these turns as a prompt, nothing cut."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from burnish.encode.fit_prompt import FittedPrompt
 from burnish.encode.tokenise import Tokeniser
+from burnish.encode.windows import Window
 from burnish.records.encoding import Encoding, TokenRow
 
 TokenRole = Literal["text", "special", "supervised", "dropped"]
@@ -60,6 +63,37 @@ def shown_tokens(row: TokenRow, *, tokenizer: Tokenizer) -> Sequence[TokenView]:
         ids = row.ids_T
         # the target stands at the token before
         asked_T = np.concatenate([[False], row.targets_T[:-1] >= 0])
+    return _views(ids, asked_T, tokenizer=tokenizer)
+
+
+def shown_prompt(prompt: FittedPrompt, *, tokenizer: Tokenizer) -> Sequence[TokenView]:
+    """The tokens of a prompt that nobody has answered: none carries the loss. Last, what was cut."""
+    views = _views(prompt.ids_T, np.zeros(len(prompt.ids_T), dtype=np.bool_), tokenizer=tokenizer)
+    return [*views, *shown_cut(prompt.dropped_tokens)]
+
+
+def shown_window(
+    window: Window, target: tuple[int, int] | None, *, tokenizer: Tokenizer
+) -> Sequence[TokenView]:
+    """The tokens of one window of a question and its context; "supervised" are those from the answer's first to its last.
+
+    Where a window does not show the answer, the target is (0, 0): its first token carries the loss. None: nobody said.
+    """
+    place_T = np.arange(len(window))
+    first, last = target if target is not None else (0, -1)
+    return _views(window.ids_T, (place_T >= first) & (place_T <= last), tokenizer=tokenizer)
+
+
+def shown_cut(dropped_tokens: int) -> list[TokenView]:
+    """One view for the tokens that were cut from a prompt; none where none were."""
+    if not dropped_tokens:
+        return []
+    return [TokenView(-1, f"({dropped_tokens} tokens cut)", "", "dropped")]
+
+
+def _views(
+    ids: NDArray[np.signedinteger[Any]], asked_T: NDArray[np.bool_], *, tokenizer: Tokenizer
+) -> list[TokenView]:
     special = {
         number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
     }

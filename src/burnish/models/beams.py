@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from burnish.models.generate import Asked, Generated
+from burnish.models.generate import Asked
 from burnish.models.learner import compute_precision, plain_model
 from burnish.models.likelihood import answer_logprobs
+from burnish.models.pieces import Generated
 from burnish.models.writer import Writer
 from burnish.records.decoding import Decoding
 

@@ -6,21 +6,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 
-from burnish.data.normalise import normalise_inputs
 from burnish.encode.chat_template import (
     ChatTemplate,
     built_in_template,
     chat_template,
     find_template,
 )
-from burnish.encode.codec import Codec, make_codec, no_room
+from burnish.encode.codec import Codec, make_codec
 from burnish.encode.fit_prompt import FittedPrompt, Truncate
 from burnish.encode.marks import ChatTokeniser, load_chat_tokeniser
 from burnish.encode.pack import pack_tokens
@@ -31,22 +30,19 @@ from burnish.models.family import model_type_of
 from burnish.models.fitted_text import TextAnswer
 from burnish.models.generate import (
     Asked,
-    Finished,
-    Generated,
-    Piece,
     generate,
-    spread,
     stream,
 )
 from burnish.models.likelihood import answer_logprobs
+from burnish.models.pieces import Finished, Generated, Piece, spread
 from burnish.models.room import Room, passes
 from burnish.models.shortage import Tightest
+from burnish.models.task_prompts import said_text, task_prompts, text_answer
 from burnish.models.writer import Writer, load_writer, supervised_losses, writer_bytes
 from burnish.models.writer_family import writer_family_of
 from burnish.records.decoding import Decoding
 from burnish.records.encoding import FloatArray, IntArray, TokenRow
 from burnish.records.task import Task
-from burnish.tasks.kind import writing_kind_of
 
 # A base without a chat template of its own gets this one.
 PLAIN = "plain"
@@ -89,26 +85,12 @@ class ChatModel:
 
         Raises: prompt-too-long, input-missing, and the codes of rendering and `generate`.
         """
-        kind, decoding = writing_kind_of(task), decoding or task.decoding
-        codec = with_room(self.codec, new_tokens=decoding.max_new_tokens)
-        prompts = [
-            codec.prompt(
-                kind.prompt(task, normalise_inputs(task, row)),
-                where=f"row {number + 1}" if len(inputs) > 1 else "",
-            )
-            for number, row in enumerate(inputs)
-        ]
+        decoding = decoding or task.decoding
+        prompts = task_prompts(self.codec, task, inputs, new_tokens=decoding.max_new_tokens)
+        replies = self.replies(prompts, decoding)
         return [
-            TextAnswer(
-                text=reply.text,
-                finished=reply.finished != "length",
-                prompt_ids=tuple(int(one) for one in prompt.ids_T),
-                answer_ids=reply.generated.ids,
-                logprob=reply.generated.logprob,
-                dropped_tokens=prompt.dropped_tokens,
-                dropped_characters=prompt.dropped_characters,
-            )
-            for prompt, reply in zip(prompts, self.replies(prompts, decoding), strict=True)
+            text_answer(prompt, reply.text, reply.generated)
+            for prompt, reply in zip(prompts, replies, strict=True)
         ]
 
     def surprise(self, answers: Sequence[TextAnswer]) -> list[float | None]:
@@ -170,7 +152,7 @@ class ChatModel:
 
         Raises: prompt-too-long, chat-mark-unbroken, answer-room.
         """
-        return with_room(self.codec, new_tokens=new_tokens).text_prompt(text, where="prompt")
+        return self.codec.with_room(new_tokens=new_tokens).text_prompt(text, where="prompt")
 
     def schema_mask(self, schema: str) -> Mask:
         """A mask that holds one answer to a JSON schema, given as its text.
@@ -199,9 +181,7 @@ class ChatModel:
 
         Raises: prompt-too-long, and the codes of rendering.
         """
-        kind = writing_kind_of(task)
-        for row in inputs:
-            self.codec.prompt(kind.prompt(task, normalise_inputs(task, row)))
+        task_prompts(self.codec, task, inputs, new_tokens=task.decoding.max_new_tokens)
 
     def asked(
         self,
@@ -224,10 +204,7 @@ class ChatModel:
 
     def reply_text(self, made: Generated, decoding: Decoding) -> str:
         """The text of what was generated, cut before the stop text that ended it."""
-        text = self.codec.text(made.ids)
-        if made.stopped_by is not None:
-            text = text[: text.index(made.stopped_by)] if made.stopped_by in text else text
-        return text
+        return said_text(self.codec, made)
 
     def nats(self, rows: Sequence[TokenRow]) -> tuple[FloatArray, IntArray]:
         """Minus the log-probability of each row's supervised tokens, summed, and how many they are. Shapes: (R,), (R,).
@@ -325,22 +302,6 @@ def open_chat_model(
         folder, max_tokens=max_tokens, new_tokens=new_tokens, template=template, truncate=truncate
     )
     return ChatModel(writer or load_writer(folder, precision=precision), codec, Tightest())
-
-
-def with_room(codec: Codec, *, new_tokens: int) -> Codec:
-    """The same codec for answers of at most so many tokens: longer ones than it was made for leave less to the prompt,
-    shorter ones change nothing, so that prompts are cut as they were in training.
-
-    Raises: answer-room.
-    """
-    if codec.template is None:
-        return codec
-    room = codec.tokeniser.max_tokens - new_tokens
-    if room >= codec.prompt_tokens:
-        return codec
-    if room < 1:
-        raise no_room(new_tokens, most=codec.tokeniser.max_tokens)
-    return replace(codec, prompt_tokens=room)
 
 
 def _template(folder: Path, name: str, tokeniser: ChatTokeniser) -> ChatTemplate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,10 +21,10 @@ from transformers.modeling_outputs import BaseModelOutput
 from burnish.errors import fail
 from burnish.models.draw import Mask, pick, seen_tokens
 from burnish.models.learner import compute_precision, plain_model
+from burnish.models.pieces import Alternative, Finished, Generated, Piece, whole
 from burnish.models.writer import Writer
 from burnish.records.decoding import Decoding
 
-Finished = Literal["stop", "length", "cancelled"]
 Decode = Callable[[Sequence[int]], str]
 
 # Cached tokens of a batch, prompts and answers: bounds memory (SmolLM2-135M keeps 46 kB a token in fp32).
@@ -32,49 +32,6 @@ BATCH_TOKENS = 16_384
 _MOST_ROWS = 32
 # Tokens behind which a stop text of c characters cannot begin: one a byte, four bytes a character, some without any.
 _TOKENS_A_CHARACTER, _SPARE_TOKENS = 4, 8
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """A token that could have stood in a place, and its log-probability."""
-
-    token: int
-    logprob: float
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One token of one row's answer, as it is written.
-
-    `logprob` is the model's own, before temperature, penalty and masks. `finished` stands at the row's last piece;
-    `stopped_by` is the stop text that ended it, if one did. A row that is cancelled ends with a piece without token.
-    """
-
-    row: int
-    token: int | None
-    logprob: float
-    alternatives: tuple[Alternative, ...] = ()
-    finished: Finished | None = None
-    stopped_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """A whole answer: its tokens, the stop token (or the tokens of the stop text) included.
-
-    Units: logprobs in nats, one a token; `logprob` is their sum.
-    """
-
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finished: Finished
-    stopped_by: str | None = None
-    alternatives: tuple[tuple[Alternative, ...], ...] = ()
-
-    @property
-    def logprob(self) -> float:
-        """The log-probability of the whole answer."""
-        return float(sum(self.logprobs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +69,7 @@ def generate(
     pieces: list[list[Piece]] = [[] for _ in prompts]
     for piece in stream(writer, prompts, decoding, asked):
         pieces[piece.row].append(piece)
-    return [_whole(row) for row in pieces]
+    return [whole(row) for row in pieces]
 
 
 def stream(
@@ -425,31 +382,3 @@ def _refuse_broken(logits_RV: Tensor, rows: Sequence[_Row]) -> None:
             expected="finite logits",
             fix="check the weights; with precision bf16 try fp32",
         )
-
-
-def spread(answers: Sequence[Generated]) -> list[Piece]:
-    """Whole answers as their pieces, one answer after the other."""
-    return [
-        Piece(
-            row,
-            token,
-            logprob,
-            one.alternatives[place] if one.alternatives else (),
-            one.finished if place == len(one.ids) - 1 else None,
-            one.stopped_by if place == len(one.ids) - 1 else None,
-        )
-        for row, one in enumerate(answers)
-        for place, (token, logprob) in enumerate(zip(one.ids, one.logprobs, strict=True))
-    ]
-
-
-def _whole(pieces: Sequence[Piece]) -> Generated:
-    """The answer of one row's pieces."""
-    last, said = pieces[-1], [piece for piece in pieces if piece.token is not None]
-    return Generated(
-        ids=tuple(int(piece.token or 0) for piece in said),
-        logprobs=tuple(piece.logprob for piece in said),
-        finished=last.finished or "length",
-        stopped_by=last.stopped_by,
-        alternatives=tuple(piece.alternatives for piece in said) if last.alternatives else (),
-    )

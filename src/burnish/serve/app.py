@@ -15,7 +15,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from burnish.deploy.adapter import cached_bases
 from burnish.deploy.feedback import Said, Taken, give_feedback
+from burnish.deploy.host import Host
+from burnish.deploy.vllm import Vllm
 from burnish.errors import BurnishError, Problem, fail, nearest
 from burnish.records.deployment import Deployment
 from burnish.serve.auth import App, Guard
@@ -105,7 +108,7 @@ def make_app(settings: ServeSettings) -> App:
     """
     ledger = open_ledger(settings.workspace.ledger_path)
     metrics = Metrics()
-    live = Live(settings, ledger, metrics=metrics)
+    live = Live(settings, ledger, metrics=metrics, host=_host(settings))
     chance = secrets.SystemRandom()
     queue = Queue(settings, ledger, metrics=metrics, now=_now, draw=chance.random)
     line = WritingLine(settings)
@@ -161,6 +164,15 @@ def make_app(settings: ServeSettings) -> App:
         upkeep.count(route, status)
 
     return Guard(api, settings, fresh_id=_fresh_id, observe=observe)
+
+
+def _host(settings: ServeSettings) -> Host | None:
+    """Who holds weights for versions that write: vLLM, or bases in this process where versions may share them."""
+    shared = cached_bases(settings.cache) if settings.also and settings.cache is not None else None
+    if settings.vllm is None:
+        return shared
+    find = shared.find if shared is not None else None
+    return Vllm(settings.vllm, secrets.token_urlsafe(32), find)
 
 
 async def predict_route(request: Request) -> Response:
@@ -368,7 +380,7 @@ def _facts(deployment: Deployment, live: Live, *, name: str) -> ModelFacts:
         report_id=deployment.report_id,
         labels=answers.task.label_names if answers else None,
         inputs=answers.task.inputs if answers else None,
-        shares_base=answers is not None and answers.base is not None,
+        shares_base=answers is not None and answers.shares_base,
         verified=None if check is None else not check.problems,
         problems=tuple(p.code for p in check.problems) if check else (),
     )

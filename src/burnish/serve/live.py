@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from burnish.deploy.adapter import BaseKey, base_key, cached_bases, read_adapter
 from burnish.deploy.bundle import Opened, OpenedText, open_any
 from burnish.deploy.deployments import EVENT_KIND, deployments
+from burnish.deploy.host import Host, Hosted
 from burnish.errors import BurnishError, Problem
 from burnish.records.deployment import Deployment
 from burnish.records.task import Task
@@ -36,15 +36,20 @@ _log = logging.getLogger("burnish.serve")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answering:
-    """A version that was verified here and may answer, with labels or with texts. `folder` is its bundle; `base` names
-    the base in memory that it shares with others, if it does.
+    """A version that was verified here and may answer, with labels or with texts. `folder` is its bundle; `hosted` says
+    which weights it stands on, where a host holds them.
     """
 
     deployment: Deployment
     task: Task
     fitted: Fitted | FittedText
     folder: Path
-    base: BaseKey | None = None
+    hosted: Hosted | None = None
+
+    @property
+    def shares_base(self) -> bool:
+        """Whether it answers on a base that it shares with others."""
+        return self.hosted is not None and self.hosted.shares_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,13 @@ class Live:
     """The holder of the version that answers. `current` is None until one is verified.
 
     `candidate` is the newest version in shadow that came after the live one: it may answer in silence. `others` are the
-    versions that the server was told to hold beside the live one, by name; with them, models with adapters share bases.
+    versions that the server was told to hold beside the live one, by name. `host` holds weights for versions that write;
+    without one each has its own in this process.
     """
 
-    def __init__(self, settings: ServeSettings, ledger: Ledger, *, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: ServeSettings, ledger: Ledger, *, metrics: Metrics, host: Host | None = None
+    ) -> None:
         self.current: Answering | None = None
         self.candidate: Answering | None = None
         self.others: Mapping[str, Answering] = {}
@@ -72,8 +80,7 @@ class Live:
         self._bundles: Path = settings.workspace.bundles
         self._task_name = settings.task_name
         self._also = settings.also
-        cache = settings.cache if settings.also else None
-        self._bases = cached_bases(cache) if cache is not None else None
+        self._host = host
         self._poll_seconds = settings.poll_seconds
         self._retry_seconds = settings.retry_seconds
         self._metrics = metrics
@@ -97,7 +104,14 @@ class Live:
         """Stop following; the current version goes on answering what is in flight."""
         self._stop.set()
         self._thread.join()
+        if self._host is not None:
+            self._attempt(self._host.stop)
         self._loader.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nobody waits any more for what is being opened."""
+        return self._stop.is_set()
 
     def _follow(self) -> None:
         told = ""
@@ -116,7 +130,8 @@ class Live:
         return (None, error) if error is not None else (future.result(), None)
 
     def _look(self) -> None:
-        """One look at the ledger; work only when its sequence moved or a failed candidate is due."""
+        """One look at the ledger; work only when its sequence moved, a host broke, or a failed candidate is due."""
+        self._let_go_of_broken()
         now = sequence(self._ledger, kind=EVENT_KIND)
         due = self._retry_at and time.monotonic() >= self._retry_at
         if now == self._seen and not due:
@@ -129,11 +144,12 @@ class Live:
         waiting = [one for one in self.known if one.stage == "shadow"]
         after = live.sequence if live is not None else math.inf
         newest = max(waiting, key=lambda one: one.sequence, default=None)
+        silent = self._host is None or self._host.opens_shadows
         for deployment in waiting:
-            if deployment is newest and deployment.sequence > after:
+            if deployment is newest and deployment.sequence > after and silent:
                 self._make_candidate(deployment)
             elif not self._is_checked(deployment):
-                self._open(deployment)
+                self._open(deployment, hosted=silent)
         if newest is None or newest.sequence <= after:
             self.candidate = None
         self._hold_others()
@@ -186,28 +202,39 @@ class Live:
             else:
                 self._retry_at = time.monotonic() + self._retry_seconds
         self.others = held
-        if self._bases is not None:
+        if self._host is not None:
             using = (self.current, self.candidate, *held.values())
-            self._bases.keep({one.base for one in using if one is not None and one.base})
+            self._host.keep({one.hosted.key for one in using if one is not None and one.hosted})
+
+    def _let_go_of_broken(self) -> None:
+        """Versions whose weights do not answer any more answer no more either, until they are opened again: at once."""
+        broken = self._host.broken() if self._host is not None else ()
+        if not broken:
+            return
+
+        def stands(one: Answering | None) -> bool:
+            return one is not None and (one.hosted is None or one.hosted.key not in broken)
+
+        _log.error("what holds the weights does not answer any more; it is started again")
+        self.current = self.current if stands(self.current) else None
+        self.candidate = self.candidate if stands(self.candidate) else None
+        self.others = {name: one for name, one in self.others.items() if stands(one)}
+        # all is looked at anew, and the server is not ready before it was
+        self._seen = -1
 
     def _answering(self, deployment: Deployment, opened: Opened | OpenedText) -> Answering:
         folder = self._bundles / deployment.bundle_id
-        base = None
-        if isinstance(opened, OpenedText) and self._bases is not None:
-            adapter = read_adapter(folder)
-            if opened.shares_base and adapter is not None:
-                base = base_key(adapter, opened.bundle)
-            _log.info(
-                "%s %s", deployment.version,
-                f"shares {adapter.base} in memory" if base and adapter else "has weights of its own",
-            )  # fmt: skip
-        return Answering(deployment, opened.task, opened.fitted, folder, base)
+        hosted = opened.hosted if isinstance(opened, OpenedText) else None
+        if self._host is not None:
+            shared = "a base in memory that others share" if hosted and hosted.shares_base else ""
+            _log.info("%s stands on %s", deployment.version, shared or "weights of its own")
+        return Answering(deployment, opened.task, opened.fitted, folder, hosted)
 
-    def _open(self, deployment: Deployment) -> Opened | OpenedText | None:
+    def _open(self, deployment: Deployment, *, hosted: bool = True) -> Opened | OpenedText | None:
         """Verify a candidate; None, with the reasons kept, counted and logged, when it may not answer."""
-        folder = self._bundles / deployment.bundle_id
+        folder, host = self._bundles / deployment.bundle_id, self._host if hosted else None
         try:
-            opened = open_any(folder, bundle_id=deployment.bundle_id, bases=self._bases)
+            opened = open_any(folder, bundle_id=deployment.bundle_id, host=host)
             problems: tuple[Problem, ...] = ()
             if opened.task.name != self._task_name:
                 opened, problems = None, (_other_task(opened.task.name),)

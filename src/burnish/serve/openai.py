@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from burnish.encode.fit_prompt import FittedPrompt
     from burnish.models.chat_model import ChatModel
     from burnish.models.draw import Mask
-    from burnish.models.generate import Alternative, Piece
+    from burnish.models.pieces import Alternative, Piece
 
 _EVENTS = "text/event-stream"
 _DONE = b"data: [DONE]\n\n"
@@ -184,9 +184,7 @@ def _messages(asked: ChatRequest, answering: Answering) -> tuple[Message, ...]:
 
 
 def _prompt(chat: ChatModel, messages: Sequence[Message], decoding: Decoding) -> FittedPrompt:
-    from burnish.models.chat_model import with_room
-
-    codec = with_room(chat.codec, new_tokens=decoding.max_new_tokens)
+    codec = chat.codec.with_room(new_tokens=decoding.max_new_tokens)
     return codec.prompt(messages, where="messages")
 
 

@@ -62,6 +62,7 @@ STATUS: Mapping[str, int] = {
     "journal-closed": 503,
     "not-ready": 503,
     "stopping": 503,
+    "vllm-failed": 503,
     "deadline-passed": 504,
 }
 

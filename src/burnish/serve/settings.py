@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.deploy.vllm_process import VllmSettings
 from burnish.records.task import Task
 from burnish.store.workspace import Workspace
 
@@ -17,7 +18,7 @@ class ServeSettings:
     its bundle's own task.
 
     `also` are versions that answer beside the live one, to requests that name them; `cache` is where base models rest, for
-    versions that share one.
+    versions that share one. `vllm` says how vLLM is started where it computes; None computes here.
 
     `token` is what clients send as "Authorization: Bearer TOKEN". `hosts` are the names a client may
     call the server by, beside `host` itself and the loopback names.
@@ -37,6 +38,7 @@ class ServeSettings:
     hosts: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     cache: Path | None = None
+    vllm: VllmSettings | None = None
     body_bytes: int = 2 << 20
     request_rows: int = 1024
     head_bytes: int = 32 << 10

@@ -9,7 +9,7 @@ from burnish.records.decoding import Decoding
 
 if TYPE_CHECKING:
     from burnish.models.chat_model import ChatModel
-    from burnish.models.generate import Piece
+    from burnish.models.pieces import Piece
 
 _UNFINISHED = "\ufffd"
 

@@ -1,7 +1,8 @@
 """The line in front of a model that writes for conversations: bounded, one model thread, answers heard token by token.
 
 While the model writes, requests gather; when it is free it takes the oldest and all that wait with it and decode alike,
-and writes them together. So a lone request never waits for company. Who goes away stops being written for.
+and writes them together. So a lone request never waits for company. Who goes away stops being written for. A model that
+batches by itself (vLLM) is asked for every request at once.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from burnish.encode.fit_prompt import FittedPrompt
     from burnish.models.chat_model import ChatModel
     from burnish.models.draw import Mask
-    from burnish.models.generate import Piece
+    from burnish.models.pieces import Piece
 
 _log = logging.getLogger("burnish.serve")
 # Answers written together: more gain little on a CPU, and each waits for the longest.
 BATCH_ANSWERS = 16
+# Requests that a model which batches by itself is asked at once.
+_LISTENERS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +77,9 @@ class WritingLine:
         self._working = False
         self._stopping = False
         self._model = ThreadPoolExecutor(1, thread_name_prefix="burnish-writing")
+        # for models that put requests together themselves: each in a thread that listens
+        self._listeners = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="burnish-listening")
+        self._heard: set[Wanted] = set()
 
     async def write(
         self,
@@ -125,21 +131,23 @@ class WritingLine:
     @property
     def busy(self) -> bool:
         """Whether the model writes or anybody waits for it."""
-        return self._working
+        return self._working or bool(self._heard)
 
     def stop(self) -> None:
         """Refuse new requests, finish those that wait, then return."""
         with self._lock:
             self._stopping = True
-        while self._working:
+        while self.busy:
             time.sleep(0.01)
         self._model.shutdown(wait=True)
+        self._listeners.shutdown(wait=True)
 
     def _accept(self, wanted: Wanted) -> None:
+        alone = getattr(wanted.answering.fitted, "batches_itself", False)
         with self._lock:
             if self._stopping:
                 raise fail("stopping", "the server is stopping", fix="ask again in a moment")
-            waiting = sum(len(one.prompts) for one in self._waiting)
+            waiting = sum(len(one.prompts) for one in (self._heard if alone else self._waiting))
             if waiting and waiting + len(wanted.prompts) > self._settings.queue_rows:
                 error = QueueFull(
                     (
@@ -153,10 +161,28 @@ class WritingLine:
                 )
                 error.retry_after_seconds = 10
                 raise error
+            if alone:
+                self._listen(wanted)
+                return
             self._waiting.append(wanted)
             if not self._working:
                 self._working = True
                 self._model.submit(self._work).add_done_callback(self._ended)
+
+    def _listen(self, wanted: Wanted) -> None:
+        """Write for one request alone."""
+
+        def ended(work: Future[None]) -> None:
+            error = work.exception()
+            if error is not None:
+                if not isinstance(error, BurnishError):
+                    _log.error("writing failed: %s", error, exc_info=error)
+                wanted.tell(error)
+            with self._lock:
+                self._heard.discard(wanted)
+
+        self._heard.add(wanted)
+        self._listeners.submit(self._write, [wanted]).add_done_callback(ended)
 
     def _ended(self, work: Future[None]) -> None:
         error = work.exception()
