@@ -62,7 +62,7 @@ class StandIn:
 
     def write(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The tokens of an answer, and what ended it."""
-        ids, new = list(asked["prompt"]), []
+        ids, new, before = list(asked["prompt"]), [], ""
         draws = torch.Generator().manual_seed(asked["seed"] % 2**63)
         for place in range(asked["max_tokens"]):
             chances = self.logprobs(asked["model"], ids + new)[-1]
@@ -87,6 +87,7 @@ class StandIn:
                 for one, chance in zip(best.indices, best.values, strict=True)
             }
             yield {
+                "text": text[len(before) :],
                 "token": token,
                 "logprob": float(chances[token]),
                 "top": told | {f"token_id:{token}": float(chances[token])},
@@ -95,6 +96,7 @@ class StandIn:
             }
             if reason:
                 return
+            before = text
 
 
 def app_of(stand_in: StandIn) -> FastAPI:
@@ -136,7 +138,12 @@ def app_of(stand_in: StandIn) -> FastAPI:
     async def complete(request: Request) -> Response:
         asked = await request.json()
         if asked["model"] not in stand_in.models:
-            return refusal(f"The model `{asked['model']}` does not exist.", 404)
+            return refusal(
+                f"The model `{asked['model']}` does not exist. Valid aliases: weights.", 404
+            )
+        if asked["temperature"] > 2:
+            told = f"temperature must be in [0, 2], got {asked['temperature']}."
+            return refusal(f"{told} (parameter=temperature, value={asked['temperature']})")
         if len(asked["prompt"]) + asked["max_tokens"] > stand_in.told.max_model_len:
             return refusal("This model's maximum context length is smaller")
         if asked.get("stream"):
@@ -160,7 +167,7 @@ def app_of(stand_in: StandIn) -> FastAPI:
             }
             choice = {
                 "index": 0,
-                "text": "",
+                "text": one["text"],
                 "logprobs": chances,
                 "finish_reason": one["reason"],
                 "stop_reason": one["stop"],

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +19,7 @@ import httpx
 import openai
 import pytest
 
-import vllm_stand_in
-from adapted_bundles import adapted_bundle, adapter_base
+from adapted_bundles import adapted_bundle
 from burnish.deploy.bundle import open_text_bundle
 from burnish.deploy.deployments import promote
 from burnish.models.chat_model import ChatModel
@@ -30,7 +28,8 @@ from burnish.records.task import Task
 from burnish.store.journal import find_prediction
 from burnish.store.workspace import Workspace
 from deployed import TOKEN, WHO, Server, ledger_of, make_workspace, server_on
-from written_bundles import TALK, chat_task, text_bundle, writer_base
+from vllm_scenes import command_of, wide_base
+from written_bundles import TALK, chat_task, text_bundle
 
 REAL = os.environ.get("BURNISH_VLLM")
 # a real one compiles nothing in the tests, and is given time to start
@@ -47,10 +46,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The command that is vLLM here."""
     if REAL:
         return REAL
-    script = tmp_path_factory.mktemp("stand-in") / "vllm"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} {vllm_stand_in.__file__} "$@"\n')
-    script.chmod(0o700)
-    return str(script)
+    return command_of(tmp_path_factory.mktemp("stand-in"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory, command: str) -> Iterator[Place]:
     root = tmp_path_factory.mktemp("vllm")
     workspace, cache = make_workspace(root / "burnish"), root / "cache"
-    base = adapter_base(cache, "llama")
+    base = wide_base(cache, root / "base")
     bundles = tuple(adapted_bundle(workspace, TASK, base, seed=seed) for seed in (1, 2))
     with ledger_of(workspace) as ledger:
         promote(ledger, bundles[0], **WHO)
@@ -235,10 +231,15 @@ def test_a_schema_holds_the_answer(place: Place) -> None:
     assert 0 <= json.loads(reply.choices[0].message.content)["age"] <= 99
 
 
+def test_a_value_that_is_none_of_its_own_is_told(place: Place) -> None:
+    with pytest.raises(openai.BadRequestError, match="temperature must be in"):
+        place.client().chat.completions.create(model="service", messages=ASKS[0], temperature=3)
+
+
 def test_who_goes_away_is_not_written_for(place: Place) -> None:
     client = place.client()
     stream = client.chat.completions.create(
-        model="service", messages=ASKS[0], stream=True, max_tokens=150, temperature=5.0
+        model="service", messages=ASKS[0], stream=True, max_tokens=150, temperature=2.0
     )
     next(iter(stream))
     stream.close()
@@ -264,7 +265,7 @@ def test_a_vllm_that_is_killed_is_started_again_and_nothing_answers_unchecked(
 
 def test_a_server_that_is_killed_takes_its_vllm_along(tmp_path: Path, command: str) -> None:
     workspace = make_workspace(tmp_path / "burnish")
-    bundle = text_bundle(workspace, TASK, writer_base(tmp_path / "cache"))
+    bundle = text_bundle(workspace, TASK, wide_base(tmp_path / "cache", tmp_path / "base").folder)
     with ledger_of(workspace) as ledger:
         promote(ledger, bundle, **WHO)
     with server_on(workspace, task=TASK, vllm=[command, *FURTHER], patience=PATIENCE) as server:
@@ -285,7 +286,7 @@ def test_a_vllm_that_does_not_start_is_told_with_its_last_words(
     tmp_path: Path, command: str
 ) -> None:
     workspace = make_workspace(tmp_path / "burnish")
-    bundle = text_bundle(workspace, TASK, writer_base(tmp_path / "cache"))
+    bundle = text_bundle(workspace, TASK, wide_base(tmp_path / "cache", tmp_path / "base").folder)
     with ledger_of(workspace) as ledger:
         promote(ledger, bundle, **WHO)
     wrong = "--max-num-seqs=none" if REAL else "--fail-at-start"

@@ -28,6 +28,7 @@ from burnish.records.task import Task
 # What vLLM takes as --max-lora-rank.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _LOAD_SECONDS = 600.0
+_MOST_TEMPERATURE = 2.0
 # Largest difference of an answer's log-probability to the one at making, nats a token. Other kernels, other order of sums:
 # measured 2026-11-23 (LOG.md).
 TOLERANCE = {"fp32": 0.005, "bf16": 0.05}
@@ -131,6 +132,11 @@ def refuse_unfit(folder: Path, task: Task, bundle: Bundle) -> None:
         raise _unfit(f'"{model_type}" is an encoder-decoder', "a decoder (GPT-2, LLaMA, Qwen...)")
     if task.decoding.beams > 1:
         raise _unfit(f"the task decodes with beams = {task.decoding.beams}", "beams = 1")
+    if task.decoding.temperature > _MOST_TEMPERATURE:
+        raise _unfit(
+            f"the task decodes with temperature = {task.decoding.temperature:g}",
+            f"at most {_MOST_TEMPERATURE:g}",
+        )
 
 
 def load_adapter(address: Address, name: str, folder: Path) -> None:

@@ -21,6 +21,7 @@ from burnish.encode.codec import Codec
 from burnish.encode.fit_prompt import FittedPrompt
 from burnish.errors import BurnishError, fail
 from burnish.models.fitted_text import TextAnswer
+from burnish.models.json_schema import schema_grammar
 from burnish.models.pieces import Piece, whole
 from burnish.models.task_prompts import said_text, task_prompts, text_answer
 from burnish.records.decoding import Decoding
@@ -31,8 +32,8 @@ _TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SchemaOf:
-    """The JSON schema that one answer must keep, as its text."""
+class Grammar:
+    """What one answer must keep, in the EBNF of xgrammar, which vLLM holds answers to as well."""
 
     text: str
 
@@ -97,15 +98,15 @@ class VllmChat:
         decoding: Decoding,
         *,
         seeds: Sequence[int] | None = None,
-        masks: Sequence[SchemaOf | None] | None = None,
+        masks: Sequence[Grammar | None] | None = None,
         alternatives: int = 0,
         cancelled: Callable[[int], bool] | None = None,
     ) -> Iterator[Piece]:
         """The answers token by token, as vLLM sends them. Closing the iterator ends the work there too.
 
-        Raises: vllm-failed, schema-refused.
+        Raises: vllm-failed, parameter-refused, decoding-missing-extra, schema-refused.
         """
-        own = None if decoding.json_schema is None else SchemaOf(decoding.json_schema)
+        own = None if decoding.json_schema is None else self.schema_mask(decoding.json_schema)
         heard: SimpleQueue[Piece | BaseException | None] = SimpleQueue()
         left = Event()
 
@@ -115,7 +116,7 @@ class VllmChat:
                 decoding,
                 row=row,
                 seed=decoding.seed if seeds is None else seeds[row],
-                schema=own if masks is None else masks[row],
+                grammar=own if masks is None else masks[row],
                 alternatives=alternatives,
             )
             with closing(stream):
@@ -154,9 +155,12 @@ class VllmChat:
         """
         return self.codec.with_room(new_tokens=new_tokens).text_prompt(text, where="prompt")
 
-    def schema_mask(self, schema: str) -> SchemaOf:
-        """What holds one answer to a JSON schema; vLLM compiles it when it is asked."""
-        return SchemaOf(schema)
+    def schema_mask(self, schema: str) -> Grammar:
+        """What holds one answer to a JSON schema, to the same grammar as with weights of our own.
+
+        Raises: decoding-missing-extra, schema-refused.
+        """
+        return Grammar(schema_grammar(schema))
 
     def size_bytes(self) -> int:
         """Memory of the weights that are this version's own."""
@@ -184,7 +188,7 @@ class VllmChat:
         *,
         row: int,
         seed: int,
-        schema: SchemaOf | None,
+        grammar: Grammar | None,
         alternatives: int,
     ) -> Generator[Piece]:
         body = completion_body(
@@ -194,7 +198,7 @@ class VllmChat:
             seed=seed,
             stop_ids=self.codec.stop_ids,
             alternatives=alternatives,
-            schema=None if schema is None else schema.text,
+            grammar=None if grammar is None else grammar.text,
         )
         told = events(self.address, "/v1/completions", body, seconds=self.answer_seconds)
         try:
@@ -205,14 +209,12 @@ class VllmChat:
                     if pieces and pieces[-1].finished is not None:
                         return
         except Refused as error:
-            if schema is None:
-                raise _refused(error) from error
+            # what was asked is well formed, so a value in it is none that vLLM takes
             raise fail(
-                "schema-refused",
+                "parameter-refused",
                 f"vLLM does not take it: {error}",
-                where="json_schema",
-                expected="a JSON schema that its grammar can hold an answer to",
-                fix="write a simpler schema, or serve with --engine torch",
+                expected="values that vLLM computes with",
+                fix="ask for another value, or serve with --engine torch",
             ) from error
         # it ended without saying why
         raise fail("vllm-failed", "vLLM ended an answer without a reason", fix="ask again")

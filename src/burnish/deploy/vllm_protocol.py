@@ -24,7 +24,7 @@ def completion_body(
     seed: int,
     stop_ids: Sequence[int],
     alternatives: int,
-    schema: str | None,
+    grammar: str | None,
 ) -> dict[str, Any]:
     """The request for one streamed answer behind these tokens.
 
@@ -48,8 +48,8 @@ def completion_body(
         "return_token_ids": True,
         "stream": True,
     }
-    if schema is not None:
-        body["structured_outputs"] = {"json": schema}
+    if grammar is not None:
+        body["structured_outputs"] = {"grammar": grammar}
     return body
 
 

@@ -57,16 +57,31 @@ def schema_masks(
     compiler = xgrammar.GrammarCompiler(info, max_threads=1)
 
     def mask_of(text: str) -> Mask:
-        if len(text) > _MOST_SCHEMA_BYTES:
-            raise _refused(f"has {len(text)} bytes (at most {_MOST_SCHEMA_BYTES})")
-        try:
-            # with free white space a model may write blanks without end
-            grammar = compiler.compile_json_schema(text, any_whitespace=False)
-        except (RuntimeError, ValueError) as error:
-            raise _refused(f"cannot be compiled: {str(error)[:160]}") from None
+        grammar = compiler.compile_grammar(_read_grammar(xgrammar, text))
         return _mask(xgrammar, xgrammar.GrammarMatcher(grammar), vocabulary)
 
     return mask_of
+
+
+def schema_grammar(text: str) -> str:
+    """The grammar of the answers that fit a JSON schema, in the EBNF of xgrammar, for another engine that knows it.
+
+    Raises: decoding-missing-extra; schema-refused.
+    """
+    need_json()
+    import xgrammar  # pyright: ignore[reportMissingImports]
+
+    return str(_read_grammar(xgrammar, text))
+
+
+def _read_grammar(xgrammar: Any, text: str) -> Any:
+    if len(text) > _MOST_SCHEMA_BYTES:
+        raise _refused(f"has {len(text)} bytes (at most {_MOST_SCHEMA_BYTES})")
+    try:
+        # with free white space a model may write blanks without end
+        return xgrammar.Grammar.from_json_schema(text, any_whitespace=False)
+    except (RuntimeError, ValueError) as error:
+        raise _refused(f"cannot be compiled: {str(error)[:160]}") from None
 
 
 def _mask(xgrammar: Any, matcher: Any, vocabulary: int) -> Mask:
