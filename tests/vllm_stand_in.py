@@ -38,6 +38,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--enforce-eager", action="store_true")
     # what the tests ask of the stand-in alone
     parser.add_argument("--fail-at-start", action="store_true")
+    parser.add_argument("--other-tokens", action="store_true")
+    parser.add_argument("--blur", type=float, default=1.0)
     return parser.parse_args()
 
 
@@ -58,7 +60,7 @@ class StandIn:
     def logprobs(self, name: str, ids: list[int]) -> torch.Tensor:
         """What the model expects behind every token."""
         logits = self.models[name](input_ids=torch.tensor([ids])).logits[0]
-        return torch.log_softmax(logits.float(), dim=-1)
+        return torch.log_softmax(logits.float() / self.told.blur, dim=-1)
 
     def write(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The tokens of an answer, and what ended it."""
@@ -119,7 +121,7 @@ def app_of(stand_in: StandIn) -> FastAPI:
     async def tokenize(request: Request) -> Response:
         asked = await request.json()
         ids = stand_in.tokenizer(asked["prompt"], add_special_tokens=asked["add_special_tokens"])
-        tokens = ids["input_ids"]
+        tokens = [one + stand_in.told.other_tokens for one in ids["input_ids"]]
         reply = {"count": len(tokens), "max_model_len": stand_in.told.max_model_len}
         return JSONResponse(reply | {"tokens": tokens, "token_strs": None})
 

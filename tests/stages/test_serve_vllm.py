@@ -282,6 +282,30 @@ def test_a_server_that_is_killed_takes_its_vllm_along(tmp_path: Path, command: s
         wait_for(lambda: not Path(f"/proc/{vllm}").exists(), seconds=30)
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("--other-tokens", "golden-ids-differ"), ("--blur=3", "golden-texts-differ")],
+)
+@pytest.mark.skipif(bool(REAL), reason="a real one has no such faults on demand")
+def test_a_vllm_that_reads_or_writes_otherwise_never_answers(
+    tmp_path: Path, command: str, fault: str, code: str
+) -> None:
+    workspace, base = make_workspace(tmp_path / "burnish"), tmp_path / "base"
+    bundle = text_bundle(workspace, TASK, wide_base(tmp_path / "cache", base).folder)
+    with ledger_of(workspace) as ledger:
+        promote(ledger, bundle, **WHO)
+    with server_on(workspace, task=TASK, vllm=[command, fault], ready=False) as server:
+        wait_for(lambda: code in server.log(), seconds=120)
+        assert not is_ready(server)
+        reply = httpx.post(
+            f"{server.url}/v1/chat/completions",
+            headers=server.headers,
+            json={"messages": ASKS[0]},
+            timeout=30,
+        )
+        assert (reply.status_code, code in reply.text) == (503, True)
+
+
 def test_a_vllm_that_does_not_start_is_told_with_its_last_words(
     tmp_path: Path, command: str
 ) -> None:

@@ -363,6 +363,19 @@ def test_a_busy_port(copied: Path, command: Command) -> None:
     assert f"--port {port + 1}" in left.err
 
 
+def test_a_vllm_that_is_not_there(copied: Path, command: Command) -> None:
+    left = command(copied, "serve", "--engine", "vllm", "--vllm-command", "no-such-vllm")
+    refused(left, "vllm-missing")
+    assert "no-such-vllm" in left.err
+
+
+def test_labels_behind_vllm(copied: Path, command: Command) -> None:
+    """Refused at once, and not when vLLM has read its weights."""
+    left = command(copied, "serve", "--engine", "vllm", "--vllm-command", sys.executable)
+    refused(left, "vllm-refused")
+    assert "--engine torch" in left.err
+
+
 @pytest.mark.parametrize("moment", ["features", "step "])
 def test_ctrl_c(project: Path, cache: Path, moment: str) -> None:
     """While libraries load and while the model learns: exit code 130, no traceback, and how to go on."""

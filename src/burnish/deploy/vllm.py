@@ -57,7 +57,7 @@ class Vllm:
         Raises: vllm-refused, vllm-failed, golden-ids-differ where its tokenizer reads the golden rows otherwise, golden-broken.
         """
         refuse_unfit(folder, task, bundle)
-        weights, adapter = self._weights(folder, bundle)
+        weights, adapter = self.weights_of(folder, bundle)
         process = self.held.get(weights)
         if process is not None and not process.healthy:
             self._drop(weights)
@@ -91,7 +91,7 @@ class Vllm:
     def _drop(self, weights: Weights) -> None:
         self.held.pop(weights).stop()
 
-    def _weights(self, folder: Path, bundle: Bundle) -> tuple[Weights, Path | None]:
+    def weights_of(self, folder: Path, bundle: Bundle) -> tuple[Weights, Path | None]:
         """What the process of this bundle holds, and the adapter to be put on it."""
         adapter = read_adapter(folder)
         base = self.find(adapter.base_sha256) if adapter is not None and self.find else None
