@@ -41,6 +41,7 @@ def findings(
     columns: list[dict[str, str]] | None = None,
     splits: list[Split] | None = None,
     task: Task | None = None,
+    column: str = "text",
 ) -> dict[str, Finding]:
     """What all checks find in rows made of these, by code; the last of each code."""
     rows = [
@@ -48,9 +49,9 @@ def findings(
             number=number,
             where=f"t.csv:{number + 2}",
             split=splits[number] if splits else "train",
-            inputs={"text": text},
+            inputs={column: text},
             label=(labels[number],) if labels else None,
-            input_id=input_id({"text": text}),
+            input_id=input_id({column: text}),
             columns=columns[number] if columns else {},
         )
         for number, text in enumerate(texts)
@@ -343,3 +344,27 @@ def test_what_is_found_is_the_same_with_and_without_its_neighbours() -> None:
         alone = [(one.kind, piece[one.start : one.end]) for one in find(piece)]
         text = "the words before it and " + piece + " and those behind"
         assert [(one.kind, text[one.start : one.end]) for one in find(text)] == alone != []
+
+
+def test_the_answer_of_a_conversation_is_no_missing_turn() -> None:
+    """What is to be learnt was taken out of the conversation; the check sees it with its answer."""
+    task = Task(
+        name="talk", kind="chat", inputs=("messages",), label="messages", primary_metric="chrf"
+    )
+    whole = '[{"role":"user","content":"Hi"}]'
+    twice = '[{"role":"user","content":"Hi"},{"role":"user","content":"Hello?"}]'
+    told = findings([whole, twice], labels=["Hello!", "Yes?"], task=task, column="messages")
+    assert "chat-last-turn" not in told
+    assert list(told["chat-turn-twice"].numbers) == [1]
+    # of a task that gives conversations a class, the conversation is all there
+    classes = make_task().model_copy(update={"inputs": ("messages",)})
+    told = findings([whole], labels=["refund"], task=classes, column="messages")
+    assert list(told["chat-last-turn"].numbers) == [0]
+
+
+def test_questions_to_one_context_are_no_conflict() -> None:
+    page = "Opened tea can be exchanged once, within 30 days. Returns are free at home. " * 3
+    texts = [f"How often is it exchanged? {page}", f"How often is it changed? {page}"]
+    task = Task(name="t", kind="qa", inputs=("text",), label="answer", primary_metric="f1")
+    assert "near-conflict" not in findings(texts, labels=["once", "30 days"], task=task)
+    assert "near-conflict" in findings(texts, labels=["refund", "login"], task=make_task())

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
+import pytest
+
+import burnish
 from burnish.deploy.deployments import deployments
 from burnish.retrain.book import retrainings
 from burnish.store.ledger import open_ledger
@@ -56,3 +61,26 @@ def test_examples_are_sound_shell() -> None:
         assert text.startswith("#!/usr/bin/env bash\n")
         assert "\nset -euo pipefail\n" in text
         subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "inputs"),
+    [
+        ("service_chat", "chat", ("messages",)),
+        ("consultations", "summarization", ("dialogue",)),
+        ("clauses", "summarization", ("document",)),
+        ("questions", "qa", ("question",)),
+        ("lookup", "extractive-qa", ("question", "context")),
+    ],
+)
+def test_written_samples_are_what_they_are_said_to_be(
+    tmp_path: Path, sample: str, kind: str, inputs: tuple[str, ...]
+) -> None:
+    rows = tmp_path / f"{sample}.jsonl"
+    shutil.copyfile(ROOT / "examples/texts" / rows.name, rows)
+    assert f"| `{rows.name}` | {kind} |" in (ROOT / "examples/texts/README.md").read_text()
+    task = burnish.init(rows, project=tmp_path)
+    assert (task.kind, task.inputs) == (kind, inputs)
+    dataset = burnish.make_dataset(tmp_path)
+    assert (dataset.rows_in, dataset.rows_used, dataset.rejected) == (24, 24, {})
+    assert {one.code for one in burnish.check(tmp_path)} == {"few-rows"}

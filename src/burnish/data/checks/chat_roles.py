@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from burnish.data.evidence import Finding, Scene, Seen
 from burnish.data.tally import Tally
 from burnish.records.dataset import Severity
+from burnish.tasks.kinds.chat import is_conversation
 from burnish.tasks.turns import faults, read_turns
 
 COLUMNS = ("messages", "conversations", "conversation", "dialogue_turns", "turns")
@@ -77,6 +78,10 @@ class ChatRoles:
         if isinstance(turns, str):
             self._tallies["chat-broken"].add(row.number, turns)
             return
+        task = self._scene.task
+        if task is not None and is_conversation(task) and row.label:
+            # the answer was taken out of the conversation, to be learnt
+            turns.append(("assistant", row.label[0], False))
         for fault, instance in faults(turns):
             self._tallies[fault].add(row.number, instance)
             if fault == "chat-role-unknown":
