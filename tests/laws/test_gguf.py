@@ -95,8 +95,12 @@ def test_the_model_is_the_original(
 
 
 def test_a_quantised_file_can_be_trained_and_saved(tmp_path: Path) -> None:
-    """Loaded plainly it stays marked as quantised, and saving or training it is refused."""
+    """The trap: loaded plainly it stays marked as quantised, and saving it is refused."""
     original = tiny()
+    written(tmp_path / "m.gguf", original, quantised=True)
+    auto: Any = AutoModelForCausalLM
+    with pytest.raises(ValueError, match="not serializable"):
+        auto.from_pretrained(tmp_path, gguf_file="m.gguf").save_pretrained(tmp_path / "plain")
     base = fetched(written(tmp_path / "m.gguf", original, quantised=True), tmp_path / "cache")
     writer = load_writer(base.folder, precision="fp32")
     model: Any = writer.model
@@ -108,6 +112,8 @@ def test_a_quantised_file_can_be_trained_and_saved(tmp_path: Path) -> None:
     model.float().save_pretrained(tmp_path / "again")
     config = AutoConfig.from_pretrained(tmp_path / "again")
     assert not hasattr(config, "quantization_config")
+    again = auto.from_pretrained(tmp_path / "again")
+    assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
 
 
 def test_same_file_same_bytes_and_the_second_time_from_the_cache(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Faults that today's trainers have shipped, each as a check that we pass and that a deliberately broken copy fails.
 
-One trap of the list waits for its own feature: a GGUF base that can no longer be saved as a plain model belongs
-to the model source that reads GGUF files.
+A GGUF base that can no longer be saved as a plain model has its check in test_gguf.py, beside the files it needs.
 """
 
 from __future__ import annotations
