@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import signal
@@ -94,6 +95,8 @@ def quiet_libraries() -> None:
     # threads wait a little before they sleep: as fast as endless spinning alone, and beside other work
     # they give the core away. Source: LOG.md, 2026-11-22, waiting threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # peft imports it wherever it is installed, and it advises everybody to fetch a kernel
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def _silent(text: str) -> None:
