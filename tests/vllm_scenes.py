@@ -102,7 +102,9 @@ def refusals() -> dict[str, dict[str, Any]]:
 def asked_and_told(command: str, folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """Every request with its reply."""
     weights = Weights(folder, "fp32", 256)
-    process = start_vllm(settings_of(command), weights, key="key-of-the-scene")
+    process = start_vllm(
+        settings_of(command), weights, key="key-of-the-scene", stopped=lambda: False
+    )
     try:
         address = process.address
         first = _stream(address, streams([0, 0], "x")["greedy"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--enforce-eager", action="store_true")
     # what the tests ask of the stand-in alone
     parser.add_argument("--fail-at-start", action="store_true")
+    parser.add_argument("--sleep-at-start", type=float, default=0)
     parser.add_argument("--other-tokens", action="store_true")
     parser.add_argument("--blur", type=float, default=1.0)
     return parser.parse_args()
@@ -195,6 +197,7 @@ def refusal(message: str, status: int = 400) -> Response:
 def main() -> None:
     """Serve until a signal."""
     told = arguments()
+    time.sleep(told.sleep_at_start)
     if told.fail_at_start:
         raise SystemExit("ValueError: the stand-in was told to fail")
     torch.set_num_threads(1)

@@ -306,6 +306,21 @@ def test_a_vllm_that_reads_or_writes_otherwise_never_answers(
         assert (reply.status_code, code in reply.text) == (503, True)
 
 
+def test_a_server_that_is_stopped_does_not_wait_for_a_vllm_that_starts(
+    tmp_path: Path, command: str
+) -> None:
+    workspace = make_workspace(tmp_path / "burnish")
+    bundle = text_bundle(workspace, TASK, wide_base(tmp_path / "cache", tmp_path / "base").folder)
+    with ledger_of(workspace) as ledger:
+        promote(ledger, bundle, **WHO)
+    slow = [command, *FURTHER, *([] if REAL else ["--sleep-at-start=600"])]
+    with server_on(workspace, task=TASK, vllm=slow, ready=False) as server:
+        wait_for(lambda: bool(vllms_of(server)), seconds=60)
+        (vllm,) = vllms_of(server)
+        assert server.stop() == 0
+        assert not Path(f"/proc/{vllm}").exists()
+
+
 def test_a_vllm_that_does_not_start_is_told_with_its_last_words(
     tmp_path: Path, command: str
 ) -> None:

@@ -92,6 +92,9 @@ class Bases:
         """Weights in this process do not break by themselves."""
         return ()
 
+    def hurry(self) -> None:
+        """A base is soon read."""
+
     def stop(self) -> None:
         """Let go of every base."""
         self.held.clear()

@@ -51,6 +51,10 @@ class Host(Protocol):
         """Keys of weights that do not answer any more."""
         ...
 
+    def hurry(self) -> None:
+        """Nobody waits any more for what is being opened; may be said from any thread."""
+        ...
+
     def stop(self) -> None:
         """Let go of everything."""
         ...

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from burnish.deploy.adapter import ADAPTER_FOLDER, read_adapter
 from burnish.deploy.golden import GOLDEN_FILE, ids_differ, read_golden
@@ -45,7 +46,7 @@ class Vllm:
     settings: VllmSettings
     key: str
     find: Callable[[str], Path | None] | None = None
-    stopped: Callable[[], bool] = lambda: False
+    hurried: Event = field(default_factory=Event)
     held: dict[Weights, VllmProcess] = field(default_factory=dict[Weights, VllmProcess])
 
     # a version in shadow would need a process, and room for weights, of its own
@@ -63,7 +64,7 @@ class Vllm:
             self._drop(weights)
             process = None
         if process is None:
-            process = start_vllm(self.settings, weights, key=self.key, stopped=self.stopped)
+            process = start_vllm(self.settings, weights, key=self.key, stopped=self.hurried.is_set)
             self.held[weights] = process
         name = SERVED
         if adapter is not None:
@@ -83,6 +84,10 @@ class Vllm:
     def broken(self) -> set[Hashable]:
         """What does not answer any more."""
         return {weights for weights, process in self.held.items() if not process.healthy}
+
+    def hurry(self) -> None:
+        """End what is starting."""
+        self.hurried.set()
 
     def stop(self) -> None:
         """End every process."""

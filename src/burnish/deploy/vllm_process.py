@@ -107,7 +107,7 @@ def start_vllm(
     weights: Weights,
     *,
     key: str,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool],
 ) -> VllmProcess:
     """Start vLLM and wait until it is healthy. `stopped` is asked meanwhile whether nobody wants it any more.
 
@@ -135,6 +135,10 @@ def start_vllm(
             continue
         ended = keeper.poll()
         process.stop()
+        if stopped():
+            raise fail(
+                "vllm-failed", "vLLM was stopped while it started", fix="start the server again"
+            )
         raise _not_started(settings, ended, last)
     return process
 

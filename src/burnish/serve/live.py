@@ -103,15 +103,12 @@ class Live:
     def stop(self) -> None:
         """Stop following; the current version goes on answering what is in flight."""
         self._stop.set()
+        if self._host is not None:
+            self._host.hurry()
         self._thread.join()
         if self._host is not None:
             self._attempt(self._host.stop)
         self._loader.shutdown(wait=True, cancel_futures=True)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether nobody waits any more for what is being opened."""
-        return self._stop.is_set()
 
     def _follow(self) -> None:
         told = ""
