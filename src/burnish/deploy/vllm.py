@@ -104,7 +104,9 @@ class Vllm:
         rank = _rank(tuned) if base is not None else None
         if base is None or rank is None:
             return Weights(folder, bundle.precision, bundle.max_tokens), None
-        return Weights(base, bundle.precision, bundle.max_tokens, rank), tuned
+        wanted = Weights(base, bundle.precision, bundle.max_tokens, rank)
+        # a base that is held with room for larger adapters and longer prompts has room for this one
+        return next((one for one in self.held if one.holds(wanted)), wanted), tuned
 
     def _chat(
         self, folder: Path, task: Task, bundle: Bundle, address: Address, name: str, own: Path

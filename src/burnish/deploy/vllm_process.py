@@ -51,6 +51,22 @@ class Weights:
     max_tokens: int
     lora_rank: int = 0
 
+    def holds(self, other: Weights) -> bool:
+        """Whether adapters that were to stand on the other can stand here.
+
+        Example:
+            >>> held = Weights(Path("base"), "fp32", 512, lora_rank=16)
+            >>> held.holds(Weights(Path("base"), "fp32", 256, lora_rank=8))
+            True
+            >>> held.holds(Weights(Path("base"), "fp32", 1024, lora_rank=8))
+            False
+        """
+        return (
+            (self.folder, self.precision) == (other.folder, other.precision)
+            and self.max_tokens >= other.max_tokens
+            and self.lora_rank >= other.lora_rank > 0
+        )
+
 
 @dataclass(slots=True, eq=False)
 class VllmProcess:
