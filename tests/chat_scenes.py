@@ -7,12 +7,14 @@ opened turn and the end of the stop token, told apart from it: the tests compare
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from hypothesis import strategies as st
 from tokenizers import (
+    AddedToken,
     Tokenizer,
     decoders,
     models,
@@ -28,10 +30,14 @@ from burnish.records.message import Message
 
 CONTROLS = (
     "<pad>", "<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>",
-    "<|eot_id|>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<|end|>",
+    "<|eot_id|>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>",
 )  # fmt: skip
+# Phi-3's swallow the blanks behind them.
+_SWALLOWING = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 NAMES = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 MOST_TOKENS = 100_000
+# Unicode's White_Space; Python's has four control characters more.
+_BLANKS = re.compile(r"^[^\S\x1c-\x1f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,11 @@ MISTRAL = """\
 {% elif message.role == 'user' %}{{ '[INST] ' ~ (ns.system if loop.index0 <= 1 else '') ~ message.content ~ '[/INST]' }}\
 {% elif message.role == 'assistant' %}{{ ' ' ~ message.content ~ eos_token }}{% endif %}{% endfor %}"""
 
+# Behind the last of all turns stands one token more, which is not there once another turn follows.
+PHI_3 = """\
+{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}"""
+
 SHAPES: dict[str, Shape] = {
     "chatml": Shape(CHATML, lambda said: f"{said}<|im_end|>", "<|im_end|>"),
     "llama-2": Shape(LLAMA_2, lambda said: f" {said.strip()} </s>", "</s>"),
@@ -86,6 +97,7 @@ SHAPES: dict[str, Shape] = {
         GEMMA, lambda said: f"{said.strip()}<end_of_turn>", "<end_of_turn>", system=False
     ),
     "mistral": Shape(MISTRAL, lambda said: f" {said}</s>", "</s>"),
+    "phi-3": Shape(PHI_3, lambda said: f"{_BLANKS.sub('', said)}<|end|>", "<|end|>"),
     "built-in plain": Shape("plain", lambda said: f" {said}</s>", "</s>"),
     "built-in chatml": Shape("chatml", lambda said: f"{said}<|im_end|>", "<|im_end|>"),
 }
@@ -129,12 +141,16 @@ def template_of(shape: str, kind: str) -> ChatTemplate:
     return chat_template(text)
 
 
+def _controls() -> list[AddedToken]:
+    return [AddedToken(one, special=True, rstrip=one in _SWALLOWING) for one in CONTROLS]
+
+
 def _byte_level() -> Tokenizer:
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     made.train_from_iterator(_CORPUS, trainers.BpeTrainer(
-        vocab_size=420, special_tokens=list(CONTROLS), show_progress=False,
+        vocab_size=420, special_tokens=_controls(), show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     ))  # fmt: skip
     return made
@@ -148,7 +164,7 @@ def _metaspace() -> Tokenizer:
     )
     made.train_from_iterator(
         [word for text in _CORPUS for word in text.split()],  # line breaks are bytes there
-        trainers.BpeTrainer(vocab_size=300, special_tokens=list(CONTROLS), show_progress=False),
+        trainers.BpeTrainer(vocab_size=300, special_tokens=_controls(), show_progress=False),
     )
     told = json.loads(made.to_str())
     told["model"]["byte_fallback"] = True
@@ -168,7 +184,7 @@ def _unigram() -> Tokenizer:
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.decoder = decoders.Metaspace()
     made.train_from_iterator(_CORPUS, trainers.UnigramTrainer(
-        vocab_size=140, special_tokens=list(CONTROLS), unk_token="<unk>", show_progress=False
+        vocab_size=140, special_tokens=_controls(), unk_token="<unk>", show_progress=False
     ))  # fmt: skip
     return made
 

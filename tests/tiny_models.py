@@ -34,11 +34,13 @@ from transformers import (
     ModernBertConfig,
     MT5Config,
     PegasusConfig,
+    Phi3Config,
     PhiConfig,
     PretrainedConfig,
     Qwen2Config,
     Qwen3Config,
     RobertaConfig,
+    SmolLM3Config,
     T5Config,
 )
 
@@ -77,6 +79,7 @@ _LLAMA: dict[str, Any] = {
     "pad_token_id": 0,
     "attention_dropout": 0.0,
 }
+_WITHOUT_HEAD = {key: value for key, value in _LLAMA.items() if key != "head_dim"}
 _MODERN: dict[str, Any] = {
     **{key: _BERT[key] for key in tuple(_BERT)[:7]},
     "local_attention": 6,
@@ -179,11 +182,32 @@ SHAPES: dict[str, tuple[str, Callable[[], PretrainedConfig]]] = {
     "phi": (
         "next",
         lambda: PhiConfig(
-            **{key: value for key, value in _LLAMA.items() if key != "head_dim"},
+            **_WITHOUT_HEAD,
             partial_rotary_factor=0.5,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
         ),
+    ),
+    "phi3": ("next", lambda: Phi3Config(**_WITHOUT_HEAD, resid_pdrop=0.0, embd_pdrop=0.0)),
+    "phi3, LongRoPE and sliding window": (
+        "next",
+        lambda: Phi3Config(
+            **{**_WITHOUT_HEAD, "max_position_embeddings": 4 * POSITIONS},
+            original_max_position_embeddings=POSITIONS,
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "short_factor": [1.0, 1.5],
+                "long_factor": [2.0, 8.0],
+            },
+            sliding_window=3,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+        ),
+    ),
+    "smollm3": (
+        "next",
+        lambda: SmolLM3Config(**_WITHOUT_HEAD, no_rope_layer_interval=2),
     ),
     "gemma": ("next", lambda: GemmaConfig(**_LLAMA)),
     "gemma2": ("next", lambda: Gemma2Config(**_LLAMA, **_GEMMA_WINDOW)),

@@ -1,6 +1,6 @@
 """What the model saw in training is, token id by token id, what it sees when it serves: docs/guarantees.md A.
 
-Every template of tests/chat_scenes.py with every kind of tokenizer, over generated conversations: 2,100 of them for
+Every template of tests/chat_scenes.py with every kind of tokenizer, over generated conversations: 2,400 of them for
 decoders, and as many texts for encoder-decoders as hypothesis cares to make.
 """
 
@@ -33,7 +33,7 @@ from burnish.records.message import Message
 from chat_scenes import NOT_NESTED, SHAPES, TOKENIZERS, conversations, template_of, tokeniser_of
 
 PAIRS = [(shape, kind) for shape in SHAPES for kind in TOKENIZERS]
-# 21 pairs of template and tokenizer
+# 24 pairs of template and tokenizer
 EACH = settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )

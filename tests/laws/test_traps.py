@@ -6,6 +6,7 @@ A GGUF base that can no longer be saved as a plain model has its check in test_g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,14 @@ from burnish.encode.tokenise import load_tokeniser
 from burnish.errors import BurnishError
 from burnish.models.attention import BODIES, Rules
 from burnish.models.classifier import TransformersFitted, new_classifier
+from burnish.models.families.decoder import longest
 from burnish.models.family import family_of
 from burnish.models.learner import logits_of
 from burnish.models.rows import Spans
 from burnish.records.encoding import IntArray, TokenRow
 from burnish.train.loop import LoopState, TrainRows, steps
 from burnish.train.optimizer import make_optimizer
-from tiny_models import batch_of, row_losses, row_of, rows_of, tiny
+from tiny_models import POSITIONS, batch_of, row_losses, row_of, rows_of, tiny
 from tiny_training import sentences, small_recipe, tiny_base
 
 TEXTS = [text for text, _ in sentences(12, seed=3)]
@@ -136,6 +138,25 @@ def test_positions_start_again_in_every_row() -> None:
     assert torch.allclose(row_losses(model, whole, body="rows")[1:], alone, atol=1e-6)
     whole.position_ids_N[:] = np.arange(12)  # the broken copy
     assert not torch.allclose(row_losses(model, whole, body="rows")[1:], alone, atol=1e-3)
+
+
+# ---- positions that hang on the longest row beside them (LongRoPE: 4096 tokens for Phi-3.5 and Phi-4-mini)
+
+
+def test_no_row_is_longer_than_what_longrope_was_stretched_from() -> None:
+    model = tiny("phi3, LongRoPE and sliding window")
+    most = longest(model.model.config)
+    assert most == POSITIONS < model.model.config.max_position_embeddings
+
+    def beside(neighbour: int) -> Tensor:
+        """The loss of a row beside one of so many tokens, its answer of one token among them."""
+        row, long = (row_of(size, np.random.default_rng(3)) for size in (8, neighbour - 1))
+        other = replace(long, answer_T=long.answer_T[:1])
+        with torch.no_grad():
+            return row_losses(model, batch_of("next", [row, other]), body="rows")[0]
+
+    assert torch.allclose(beside(most), beside(8), atol=1e-5)
+    assert not torch.allclose(beside(most + 1), beside(8), atol=1e-3)  # the trap: one token more
 
 
 # ---- the loss on prompts, the masked stop token, the doubled first token, the boundary

@@ -213,7 +213,8 @@ def test_a_hostile_template_is_refused_when_it_is_taken_in(name: str) -> None:
 
 def test_the_trial_ends_by_force_what_the_budget_would_not() -> None:
     """The limits of the process hold on their own: an honest template is stopped where they are too small."""
-    honest = "{{ 'x' * 200000 }}"
+    # 0.7 MB in pieces and as much joined, again and again: more than what a process has free within what it holds
+    honest = "{% for a in messages[:1] %}{% for b in range(9) %}{{ '\U0001f469' * 20000 }}{% endfor %}{% endfor %}"
     try_template(honest, names=NAMES)
     with pytest.raises(BurnishError) as refused:
         try_template(honest, names=NAMES, memory_bytes=8 << 20)

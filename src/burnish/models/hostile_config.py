@@ -11,7 +11,8 @@ CLASSIFIER_TYPES = frozenset(
     {"bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert"}
 )
 WRITER_TYPES = frozenset(
-    {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi"}
+    {"gpt2", "llama", "smollm3", "mistral", "qwen2", "qwen3"}
+    | {"gemma", "gemma2", "gemma3_text", "phi", "phi3"}
     | {"t5", "mt5", "bart", "pegasus"}
 )
 MODEL_TYPES = CLASSIFIER_TYPES | WRITER_TYPES

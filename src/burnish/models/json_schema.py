@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from burnish.errors import fail
-from burnish.models.draw import Mask
 from burnish.records.decoding import MOST_SCHEMA_CHARACTERS
+
+if TYPE_CHECKING:  # a server in front of another engine has no torch
+    from burnish.models.draw import Mask
 
 # A schema is data from a request: beyond this it is refused before anything compiles it.
 _MOST_SCHEMA_BYTES = MOST_SCHEMA_CHARACTERS

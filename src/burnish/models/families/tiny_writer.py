@@ -24,7 +24,12 @@ _SPECIAL = ("<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>")
 _PAD, _START, _END = 0, 1, 2
 _HEADS = 4
 _POSITIONS = 1024
-_LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi")
+_LLAMA_LIKE = frozenset(
+    {"llama", "smollm3", "mistral", "qwen2", "qwen3"}
+    | {"gemma", "gemma2", "gemma3_text", "phi", "phi3"}
+)
+# Their configurations know no width of a head: it is the hidden size by the number of heads.
+_NO_HEAD_WIDTH = ("phi", "phi3", "smollm3")
 
 
 def make_tiny_writer(folder: Path, *, texts: Iterable[str], model_type: str, seed: int) -> None:
@@ -86,7 +91,7 @@ def _config(model_type: str, vocabulary: int) -> PretrainedConfig:
             "intermediate_size": 2 * width,
             "max_position_embeddings": _POSITIONS,
         }
-        ids |= {} if model_type == "phi" else {"head_dim": width // _HEADS}
+        ids |= {} if model_type in _NO_HEAD_WIDTH else {"head_dim": width // _HEADS}
     elif model_type == "gpt2":
         ids |= {"n_embd": width, "n_layer": layers, "n_head": _HEADS, "n_positions": _POSITIONS}
     elif model_type in ("t5", "mt5"):
