@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from burnish.encode.pack import answer_row, causal_row
@@ -30,9 +31,12 @@ from burnish.records.encoding import TokenRow
 from burnish.records.recipe import Recipe
 from burnish.records.run import Run, Step
 from burnish.store.durable import verify_folder
+from burnish.train import estimate as estimating
+from burnish.train import fit_text as fitting
 from burnish.train.fit_text import fit_text
 from burnish.train.follow import Surroundings
 from burnish.train.loop import LoopState, updates
+from burnish.train.memory import Limit, Memory
 from burnish.train.optimizer import make_optimizer
 from burnish.train.token_rows import TextRows, text_rows, token_shares
 from support_task import make_task
@@ -305,3 +309,36 @@ def test_a_learnt_byte_level_tokenizer_forgets_words(model_type: str, tmp_path: 
         assert after.encode(text).ids == before.encode(text).ids
         assert after.decode(after.encode(text).ids) == text
     assert after.decode(after.encode(gone[0]).ids) == gone[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "room", "proposed"),
+    [
+        ("full", 2.0, 'write method = "lora" into recipe.toml'),
+        ("full", 0.5, 'write method = "qlora" into recipe.toml'),
+        ("rslora", 0.5, 'write method = "qlora" into recipe.toml'),
+        ("qlora", 0.05, "take a smaller base model"),
+    ],
+)
+def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    room: float,
+    proposed: str,
+) -> None:
+    base = base_of(root, "gpt2")
+    weights = sum(
+        value.numel() * 4
+        for value in load_file(base.folder / "model.safetensors", device="cpu").values()
+    )
+    most = 10**6 + int(room * weights)
+    machine = Memory(10**6, (Limit(most, "a small machine", refuses=False),))
+    monkeypatch.setattr(estimating, "host_memory", lambda: machine)
+    monkeypatch.setattr(fitting, "new_writer", lambda *args, **named: pytest.fail("it was loaded"))
+    with pytest.raises(BurnishError) as caught:
+        trained(base, tmp_path, recipe=recipe_of(method=method))
+    (problem,) = caught.value.problems
+    assert problem.code == "memory-too-small" and problem.where == "a small machine"
+    assert proposed in problem.fix

@@ -46,6 +46,9 @@ from burnish.train.warm_up import Speeds, Trial, kept_bytes, measure, untouched
 _FP32 = 4
 # Beside each weight that learns: its gradient and AdamW's two moments.
 _LEARNT = 3
+# What the weights take while they are trained, in fp32 weights; adapters and a head count for nothing beside them. NF4
+# holds a weight of a linear layer in 4 bits.
+_HELD = {"full": 1 + _LEARNT, "qlora": 1 / 8}
 # Saving ends with the best weights mapped from their file beside all that training holds.
 _MAPPED = 1
 # The length of a row, in hidden sizes, at which its attention costs as much as its products: 6 by counting
@@ -89,8 +92,10 @@ class Forecast:
     processor: float
 
 
-def refuse_too_large(folder: Path, recipe: Recipe) -> None:
+def refuse_too_large(folder: Path, recipe: Recipe, *, milder: Sequence[str] = ("lora",)) -> None:
     """Stop before a base model is loaded whose weights alone, with what training adds to them, cannot fit.
+
+    `milder` are the methods to propose instead that this kind of model can be trained with, the mildest change first.
 
     Raises: memory-too-small, not-readable, and the codes of check_weights.
     """
@@ -100,12 +105,14 @@ def refuse_too_large(folder: Path, recipe: Recipe) -> None:
         raise unreadable(error, folder) from error
     weights = sum(check_weights(path).elements for path in files)
     room = _memory_of(torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"))
-    parts = {"full": 1 + _LEARNT, "lora": 1, "head": 1}
-    need = room.held + weights * _FP32 * parts[recipe.method]
     limit = room.smallest
-    if limit is not None and need > limit.most:
-        fits = room.held + weights * _FP32 <= limit.most and recipe.method == "full"
-        raise _too_small(need, limit, {"method": "lora"} if fits else None)
+
+    def need(method: str) -> float:
+        return room.held + weights * _FP32 * _HELD.get(method, 1)
+
+    if limit is not None and need(recipe.method) > limit.most:
+        fits = [one for one in milder if need(one) <= limit.most]
+        raise _too_small(need(recipe.method), limit, {"method": fits[0]} if fits else None)
 
 
 def forecast_of(

@@ -24,6 +24,7 @@ from burnish.records.recipe import Recipe
 from burnish.records.run import Run, run_id
 from burnish.records.task import Task
 from burnish.train.environment import environment
+from burnish.train.estimate import refuse_too_large
 from burnish.train.fit import refuse_empty
 from burnish.train.follow import Lesson, Prepared, Start, Surroundings, pausing, train_in_folder
 from burnish.train.loop import not_finite
@@ -52,7 +53,7 @@ def fit_spans(
     kill, as for `fit`.
 
     Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs,
-        checkpoint-other-version, run-damaged, disk-full, and the codes of models/span_model.py.
+        checkpoint-other-version, run-damaged, disk-full, memory-too-small, and the codes of models/span_model.py.
     """
     refuse_empty(len(train.asked), len(validation.asked))
     identity = run_id(
@@ -61,6 +62,7 @@ def fit_spans(
     folder = runs / identity
 
     def prepare(earlier: Run | None) -> Prepared:
+        refuse_too_large(base.folder, recipe)
         learner = new_span_model(base.folder, recipe=recipe)
         settle_body(
             learner,

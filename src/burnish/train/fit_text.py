@@ -15,6 +15,7 @@ from burnish.records.recipe import Recipe
 from burnish.records.run import Run, run_id
 from burnish.records.task import Task
 from burnish.train.environment import environment
+from burnish.train.estimate import refuse_too_large
 from burnish.train.fit import refuse_empty
 from burnish.train.follow import Lesson, Prepared, Start, Surroundings, pausing, train_in_folder
 from burnish.train.loop import not_finite
@@ -44,7 +45,7 @@ def fit_text(
     `template` are written beside the model, so that plain transformers asks and stops as we do. The weights end byte-identical after a kill, as for `fit`.
 
     Raises: split-empty, loss-not-finite, training-interrupted (exit 130 or 143), merge-differs, row-beyond-model,
-        checkpoint-other-version, run-damaged, disk-full, and the codes of models/writer.py.
+        checkpoint-other-version, run-damaged, disk-full, memory-too-small, and the codes of models/writer.py.
     """
     refuse_empty(len(train.rows), len(validation.rows))
     identity = run_id(
@@ -53,6 +54,7 @@ def fit_text(
     folder = runs / identity
 
     def prepare(earlier: Run | None) -> Prepared:
+        refuse_too_large(base.folder, recipe, milder=("lora", "qlora"))
         writer = new_writer(base.folder, recipe=recipe)
         for rows in (train, validation):
             rows.refuse_longer(writer.most_tokens)
