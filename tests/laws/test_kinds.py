@@ -22,7 +22,7 @@ from burnish.records.label import Label, ManyOf, OneOf, Span, Spans, Texts, labe
 from burnish.records.task import CLOSED_KINDS, KindName, LabelSpec, Task
 from burnish.tasks.conversation import write_conversation
 from burnish.tasks.kind import KINDS, any_kind_of, kind_of, writing_kind_of
-from burnish.tasks.kinds.chat import parted
+from burnish.tasks.kinds.chat import parted, turns_behind
 from burnish.tasks.sense import RIVALS, TEXT_RIVALS, sense_problems
 
 kinds = pytest.mark.parametrize("name", CLOSED_KINDS)
@@ -329,6 +329,7 @@ def test_a_conversation_is_parted_before_its_last_answer(said: list[str], texts:
     prompt = writing_kind_of(task).prompt(task, {"messages": before})
     assert write_conversation(prompt) == before
     assert [one.content for one in prompt] == [turn["content"] for turn in turns[: answers[-1]]]
+    assert len(prompt) + 1 + turns_behind(json.dumps(turns), before) == len(turns)
 
 
 @given(

@@ -75,6 +75,26 @@ def test_reasons_are_told(tmp_path: Path) -> None:
     assert found["t.csv:25"] == ("ragged-row", "2 fields, the header has 5")
 
 
+def test_turns_that_no_answer_follows_are_counted(tmp_path: Path) -> None:
+    hello = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    bye = [
+        {"role": "user", "content": "Thanks"},
+        {"role": "assistant", "content": "Bye", "weight": 0},
+    ]
+    rows = [hello, [*hello, *bye[:1]], [*hello, *bye], bye]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
+    task = Task(
+        name="t", kind="chat", inputs=("messages",), label="messages", primary_metric="chrf",
+        data=DataFiles(train=("t.jsonl",)),
+    )  # fmt: skip
+    read = read_examples(task, tmp_path)
+    (issue,) = read.issues
+    assert (issue.code, issue.severity, issue.count) == ("turns-not-used", "note", 2)
+    assert issue.what.endswith(": 3 turns are not used")
+    # without any answer to learn a row is rejected, with its place
+    assert [(one.where, one.reason) for one in read.rejections] == [("t.jsonl:4", "chat-last-turn")]
+
+
 def test_all_files_problems_come_at_once(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("subjct,text,intent,customer\na,b,card,c\n")
     task = TASK.model_copy(update={"data": DataFiles(train=("t.csv", "u.csv"), test=("v.csv",))})

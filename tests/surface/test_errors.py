@@ -226,6 +226,8 @@ def test_an_unknown_base_model(
     left = command(project, "train", "--base", base)
     refused(left, code)
     assert nearest in left.err
+    if code == "base-unknown":  # nothing has to be fetched to know it
+        refused(command(project, "run", "--dry-run", "--base", base), code)
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,9 @@ def _kind(project: Path) -> str:
 
 def _plan(opened: Project, recipe: Recipe, *, as_json: bool) -> int:
     from burnish import curate
+    from burnish.models.pretrained import check_base_name
 
+    check_base_name(recipe.base)
     checked = curate.check_data(opened)
     rows = len(checked.scene)
     if as_json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from burnish.errors import fail, nearest
 from burnish.models.cached_base import FACTS, BaseFacts, read_facts, sha256_of_files
 from burnish.models.hostile_config import MODEL_TYPES, WRITER_TYPES
-from burnish.models.source import BaseModel, fetch_base
+from burnish.models.source import BaseModel, fetch_base, source_of
 from burnish.store.durable import (
     manifest_sha256,
     new_folder,
@@ -36,18 +36,9 @@ def open_pretrained(
 
     Raises: base-unknown and the codes of models/source.py.
     """
-    kind, _, rest = spec.partition(":")
-    if kind != "tiny":
+    model_type = check_base_name(spec)
+    if model_type is None:
         return fetch_base(spec, cache=cache, announce=announce, offline=offline)
-    model_type = rest or "bert"
-    if model_type not in _TINY_TYPES:
-        raise fail(
-            "base-unknown",
-            f'tiny model of type "{model_type}"',
-            expected=f"tiny: followed by one of {', '.join(_TINY_TYPES)}",
-            fix="write base = tiny:bert",
-            nearest=nearest(model_type, _TINY_TYPES),
-        )
     found = sorted(set(texts()))
     digest = hashlib.sha256("\0".join(found).encode("utf-8", "replace")).hexdigest()
     folder = cache / f"tiny-{model_type}-{digest[:16]}"
@@ -71,6 +62,27 @@ def open_pretrained(
         model_type=model_type,
         licence=None,
     )
+
+
+def check_base_name(spec: str) -> str | None:
+    """The type of a tiny model that is to be made; None for a name that says where a model comes from. Nothing is fetched.
+
+    Raises: base-unknown.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind != "tiny":
+        source_of(spec)
+        return None
+    model_type = rest or "bert"
+    if model_type not in _TINY_TYPES:
+        raise fail(
+            "base-unknown",
+            f'tiny model of type "{model_type}"',
+            expected=f"tiny: followed by one of {', '.join(_TINY_TYPES)}",
+            fix="write base = tiny:bert",
+            nearest=nearest(model_type, _TINY_TYPES),
+        )
+    return model_type
 
 
 def is_tiny_writer(spec: str) -> bool:

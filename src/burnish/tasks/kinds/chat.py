@@ -14,6 +14,7 @@ from burnish.records.message import Message
 from burnish.records.task import Task
 from burnish.tasks import written
 from burnish.tasks.conversation import read_conversation, write_conversation
+from burnish.tasks.turns import read_list
 from burnish.tasks.written import check, parse
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "parse",
     "parted",
     "prompt",
+    "turns_behind",
 ]
 
 answers: Literal["text"] = "text"
@@ -79,6 +81,16 @@ def parted(task: Task, cell: str) -> tuple[str, str] | Problem:
             fix="add the answer, or leave the row out",
         )
     return write_conversation(turns[:last]), turns[last].content
+
+
+def turns_behind(cell: str, given: str) -> int:
+    """How many turns of a conversation's cell stand behind its answer, where `given` is what `parted` gave.
+
+    Example:
+        >>> turns_behind('["Hi", "Hello!", "Thanks", "Bye"]', '["Hi"]')
+        2
+    """
+    return len(read_list(cell)) - len(read_list(given)) - 1
 
 
 def prompt(task: Task, inputs: Mapping[str, str]) -> tuple[Message, ...]:
