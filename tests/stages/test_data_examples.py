@@ -90,7 +90,8 @@ def test_turns_that_no_answer_follows_are_counted(tmp_path: Path) -> None:
     read = read_examples(task, tmp_path)
     (issue,) = read.issues
     assert (issue.code, issue.severity, issue.count) == ("turns-not-used", "note", 2)
-    assert issue.what.endswith(": 3 turns are not used")
+    assert issue.what.endswith(": 3 turns of 2 conversations")
+    assert issue.rows == ("t.jsonl:2", "t.jsonl:3")
     # without any answer to learn a row is rejected, with its place
     assert [(one.where, one.reason) for one in read.rejections] == [("t.jsonl:4", "chat-last-turn")]
 

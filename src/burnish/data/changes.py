@@ -1,4 +1,6 @@
-"""How many rows the rules for texts changed, and how many the rules that are off would change."""
+"""What reading does to rows: how many the rules for texts changed, how many those that are off would, and what of
+conversations is not used.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from burnish.data.evidence import LISTED_ROWS
 from burnish.data.normalise import normalise_counted, would_change
 from burnish.data.rows import Row
 from burnish.records.dataset import Issue
+from burnish.records.example import Example
 from burnish.records.record import canonical_json
 from burnish.records.task import Normalise, Task
+from burnish.tasks.kinds.chat import is_conversation, turns_behind
 
 # Rules that are off are only tried on so many rows: the note is to be cheap, and damage shows early.
 TRIED_ROWS = 5_000
@@ -31,6 +35,9 @@ class Changes:
         self._would_places: list[str] = []
         self._changed_rows = 0
         self._would_rows = 0
+        self._turns = 0
+        self._longer_places: list[str] = []
+        self._longer_rows = 0
 
     def count(self, row: Row) -> None:
         """Look at one row; it stays as it is."""
@@ -58,13 +65,24 @@ class Changes:
             if len(self._would_places) < LISTED_ROWS:
                 self._would_places.append(row.where)
 
+    def count_turns(self, row: Row, used: Example) -> None:
+        """Look at a row and what was made of it: a conversation may go on behind the answer that it asks for."""
+        if not is_conversation(self._task):
+            return
+        behind = turns_behind(row.fields[self._task.label], used.inputs[self._task.label])
+        if behind:
+            self._turns += behind
+            self._longer_rows += 1
+            if len(self._longer_places) < LISTED_ROWS:
+                self._longer_places.append(row.where)
+
     @property
     def would(self) -> Mapping[str, int]:
         """Rows that each rule that is off would change, of the rows it was tried on; rules in their order."""
         return {name: self._would[name] for name in self._off if self._would[name]}
 
     def issues(self) -> tuple[Issue, ...]:
-        """A note for what was changed, and one for what is not."""
+        """A note for what was changed, one for what is not, and one for what is not used."""
         found: list[Issue] = []
         if self._changed:
             told = {
@@ -91,6 +109,18 @@ class Changes:
                     rows=tuple(self._would_places),
                     fix="if these differences mean nothing, in task.toml:\n"
                     + "\n".join(("[normalise]", *rule_lines(self.would))),
+                )
+            )
+        if self._turns:
+            found.append(
+                Issue(
+                    code="turns-not-used",
+                    severity="note",
+                    what="not used, because no answer that may be learnt follows: "
+                    f"{self._turns:,} turn{'' if self._turns == 1 else 's'} "
+                    f"of {self._longer_rows:,} conversation{'' if self._longer_rows == 1 else 's'}",
+                    count=self._longer_rows,
+                    rows=tuple(self._longer_places),
                 )
             )
         return tuple(found)

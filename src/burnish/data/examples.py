@@ -26,7 +26,7 @@ from burnish.records.example import SPLITS, Example, Source, Split, input_id, ro
 from burnish.records.label import Label
 from burnish.records.task import Task
 from burnish.tasks.kind import any_kind_of
-from burnish.tasks.kinds.chat import is_conversation, parted, turns_behind
+from burnish.tasks.kinds.chat import is_conversation, parted
 from burnish.tasks.kinds.extractive_qa import repaired
 from burnish.tasks.load import check_columns
 
@@ -77,7 +77,6 @@ def read_examples(task: Task, root: Path) -> ReadResult:
     issues = list(named_issues)
     changes = Changes(task)
     rows_in = moved = 0
-    behind: list[int] = []
     for file in looked_at:
         before = rows_in
         used = examples.setdefault(file.split, [])
@@ -90,7 +89,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
             found = to_example(task, record, labels=labels)
             if isinstance(found, Example):
                 moved += _was_moved(task, record, found)
-                behind += _turns_behind(task, record, found)
+                changes.count_turns(record, found)
                 used.append(found)
                 continue
             rejections.append(found)
@@ -117,7 +116,7 @@ def read_examples(task: Task, root: Path) -> ReadResult:
         rejections=tuple(rejections),
         files=tuple(files),
         rows_in=rows_in,
-        issues=(*issues, *changes.issues(), *_told_moved(moved), *_told_behind(behind)),
+        issues=(*issues, *changes.issues(), *_told_moved(moved)),
     )
 
 
@@ -241,21 +240,6 @@ def _told_moved(rows: int) -> tuple[Issue, ...]:
         return ()
     what = f"{rows} rows have answers that were taken from the nearest place where they stand (repair_offsets)"
     return (Issue(code="offsets-repaired", severity="note", what=what, count=rows),)
-
-
-def _turns_behind(task: Task, row: Row, used: Example) -> list[int]:
-    """The count of turns that a row has behind its answer, where it has some."""
-    if not is_conversation(task):
-        return []
-    count = turns_behind(row.fields[task.label], used.inputs[task.label])
-    return [count] if count else []
-
-
-def _told_behind(counts: Sequence[int]) -> tuple[Issue, ...]:
-    if not counts:
-        return ()
-    what = f"{len(counts)} conversations go on after the last answer that may be learnt: {sum(counts)} turns are not used"
-    return (Issue(code="turns-not-used", severity="note", what=what, count=len(counts)),)
 
 
 def _asked(task: Task, row: Row) -> tuple[dict[str, str], str] | Problem:

@@ -126,6 +126,8 @@ def _examples(
             if isinstance(record, Row) and changes is not None:
                 changes.count(record)
             found = to_example(task, record, labels=labels) if isinstance(record, Row) else record
+            if isinstance(found, Example) and isinstance(record, Row) and changes is not None:
+                changes.count_turns(record, found)
             yield file.split, edit(found) if isinstance(found, Example) else found
 
 
